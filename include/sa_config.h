@@ -1,0 +1,122 @@
+/* The configuration: one table, one immutable struct.
+ *
+ * sa_config_options.def has every option once; the struct below, the parser,
+ * the defaults, the ranges, the example file and agent.yaml(5) come from it.
+ * A loaded sa_config_t never changes; a reload makes a new one in its own
+ * pool.  Rooms copy what they keep. */
+#ifndef SA_CONFIG_H
+#define SA_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <apr.h>
+#include <apr_pools.h>
+#include <apr_tables.h>
+#include <apr_time.h>
+
+#include "sa_error.h"
+#include "sa_options.h"
+
+/* Where a secret is to be found; the value itself is never kept here. */
+typedef struct sa_secret_t {
+    enum { SA_SECRET_NONE, SA_SECRET_FILE, SA_SECRET_ENV, SA_SECRET_CREDENTIAL } source;
+    const char *where;      /* path, name of the variable, or path of the credential */
+    const char *path;       /* the option's dotted path, for messages */
+} sa_secret_t;
+
+typedef struct sa_config_pair_t {
+    const char *key;
+    const char *value;
+} sa_config_pair_t;
+
+/* What a field of each type is in C. */
+#define SA_CTYPE_BOOL bool
+#define SA_CTYPE_INT apr_int64_t
+#define SA_CTYPE_DURATION apr_interval_time_t
+#define SA_CTYPE_SIZE apr_int64_t
+#define SA_CTYPE_STR const char *
+#define SA_CTYPE_CHOICE int
+#define SA_CTYPE_LIST const apr_array_header_t *    /* of const char * */
+#define SA_CTYPE_MAP const apr_array_header_t *     /* of sa_config_pair_t */
+#define SA_CTYPE_SECRET sa_secret_t
+
+/* One element of tasks.exporters. */
+typedef struct sa_exporter_config_t {
+#define SA_OPTION(type, field, path, ...) SA_CTYPE_##type field;
+#include "sa_exporter_options.def"
+#undef SA_OPTION
+} sa_exporter_config_t;
+
+typedef struct sa_config_t {
+#define SA_SECTION(path, doc)
+#define SA_RESERVED(path, doc)
+#define SA_OPTION(type, field, path, ...) SA_CTYPE_##type field;
+#include "sa_config_options.def"
+#undef SA_SECTION
+#undef SA_RESERVED
+#undef SA_OPTION
+    const apr_array_header_t *exporters;    /* of sa_exporter_config_t */
+    const struct sa_config_origins_t *origins;
+} sa_config_t;
+
+/* The places of CHOICE options, in the order of their .choices. */
+typedef enum sa_auth_type_t {
+    SA_AUTH_CREDS, SA_AUTH_TOKEN, SA_AUTH_USERPASS, SA_AUTH_NKEY, SA_AUTH_NONE, SA_AUTH_PLATFORM
+} sa_auth_type_t;
+typedef enum sa_log_format_choice_t {
+    SA_FORMAT_AUTO, SA_FORMAT_TEXT, SA_FORMAT_JSON
+} sa_log_format_choice_t;
+
+/* What to read. */
+typedef struct sa_config_source_t {
+    const char *file;                   /* NULL: the system's place, then the public Go agent's */
+    const apr_array_header_t *sets;     /* of const char *: "key=value"; may be NULL */
+} sa_config_source_t;
+
+/* One thing wrong, or doubtful. */
+typedef struct sa_complaint_t {
+    const char *file;       /* or "--set" */
+    int line;               /* from 1; 0: none */
+    bool warning;           /* the configuration is valid all the same */
+    const char *text;       /* "path: what, and the range"; never a secret's value */
+} sa_complaint_t;
+
+/* Read FILE, then FILE's neighbour agent.d/?*.yaml in order of name, then the
+ * sets.  All complaints are collected, sorted by file and line, in
+ * *COMPLAINTS (of sa_complaint_t, in POOL; never NULL).  If one of them is not
+ * a warning, *CONFIG is NULL and SA_ERR_CONFIG counts them.  Reading is
+ * bounded: 1 MiB a file, 64 files, 32 levels, no anchors, tags or second
+ * documents. */
+sa_error_t *sa_config_load(sa_config_t **config, apr_array_header_t **complaints,
+                           const sa_config_source_t *source, apr_pool_t *pool) SA_MUST_CHECK;
+
+/* "file:line: text", or "file: text", in POOL. */
+const char *sa_complaint_format(const sa_complaint_t *complaint, apr_pool_t *pool);
+
+/* Every value in the table's order, for people: WHERE is "default" or
+ * "file:line" or "--set" or "credential"; secrets print where they are, never
+ * what they are. */
+typedef void (*sa_config_value_fn_t)(void *baton, const char *path, const char *value,
+                                     const char *where);
+void sa_config_each(const sa_config_t *config, sa_config_value_fn_t fn, void *baton,
+                    apr_pool_t *scratch_pool);
+/* Where one value came from, as above; PATH must be an option's. */
+const char *sa_config_origin(const sa_config_t *config, const char *path, apr_pool_t *pool);
+bool sa_config_is_default(const sa_config_t *config, const char *path);
+/* Reserved paths that the files set, separated by blanks, in POOL; "" if none. */
+const char *sa_config_reserved(const sa_config_t *config, apr_pool_t *pool);
+/* Insecure switches that are on, separated by blanks, in POOL; "" if none. */
+const char *sa_config_insecure(const sa_config_t *config, apr_pool_t *pool);
+
+/* What a reload from OLD to NEW means: the rooms (SA_ROOM_*) that must read
+ * again, and the paths, separated by blanks, that only a restart can change. */
+unsigned int sa_config_compare(const char **needs_restart, const sa_config_t *old_config,
+                               const sa_config_t *new_config, apr_pool_t *pool);
+
+/* Read a secret now: trailing line ends removed, at most 64 KiB, wiped when
+ * POOL is cleared.  SA_ERR_FILE_UNSAFE when others can read its file. */
+sa_error_t *sa_secret_read(const char **value, const sa_secret_t *secret,
+                           apr_pool_t *pool) SA_MUST_CHECK;
+
+#endif

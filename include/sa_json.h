@@ -1,0 +1,41 @@
+/* JSON on cJSON: trees adopted by pools, checked getters, bounded printing. */
+#ifndef SA_JSON_H
+#define SA_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <apr.h>
+#include <apr_pools.h>
+#include <apr_time.h>
+#include <cjson/cJSON.h>
+
+#include "sa_error.h"
+
+/* Let JSON die with POOL.  Returns JSON. */
+cJSON *sa_json_own(cJSON *json, apr_pool_t *pool);
+/* A new object that dies with POOL. */
+cJSON *sa_json_object(apr_pool_t *pool);
+
+/* Parse exactly TEXT[0..LENGTH) into an object owned by POOL.  Anything else
+ * (not JSON, not an object, bytes behind it, a NUL inside) is SA_ERR_PARSE.
+ * Bounding LENGTH is the caller's; depth is bounded by cJSON (1000). */
+sa_error_t *sa_json_parse(cJSON **json, const char *text, size_t length,
+                          apr_pool_t *pool) SA_MUST_CHECK;
+
+/* Getters ignore the case of NAME, as the platform's agents do.  NULL or false
+ * when the member is missing or of another type. */
+const char *sa_json_text(const cJSON *json, const char *name);
+bool sa_json_number(const cJSON *json, const char *name, double *number);
+
+/* Adders that say what the wire wants. */
+void sa_json_add_time(cJSON *json, const char *name, apr_time_t time);
+/* Two decimals, half away from zero; not-a-number becomes 0. */
+void sa_json_add_rounded(cJSON *json, const char *name, double number);
+void sa_json_add_count(cJSON *json, const char *name, apr_uint64_t count);
+double sa_json_round(double number);
+
+/* Compact text in POOL; *LENGTH (may be NULL) without the NUL. */
+const char *sa_json_print(const cJSON *json, size_t *length, apr_pool_t *pool);
+
+#endif

@@ -1,0 +1,100 @@
+/* The bus: the only room that knows nats.c.
+ *
+ * One connection at a time, made anew for each attempt: nats.c's own
+ * reconnecting is off, because it replays what was published meanwhile, gives
+ * up after two refused logins and hides why an attempt failed
+ * (docs/decisions).  A thread of ours connects, watches and waits with full
+ * jitter between attempts; it never gives up.
+ *
+ * Threads: create, subscribe and start from one thread; publishing from any;
+ * callbacks come on nats.c's or the link's thread and must only copy, give and
+ * return. */
+#ifndef SA_LINK_H
+#define SA_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <apr.h>
+#include <apr_pools.h>
+#include <apr_time.h>
+
+#include "sa_config.h"
+#include "sa_error.h"
+
+typedef struct sa_link_t sa_link_t;
+
+/* A message from the bus.  Whoever is given one destroys it. */
+typedef struct sa_link_message_t sa_link_message_t;
+const char *sa_link_message_subject(const sa_link_message_t *message);
+const char *sa_link_message_reply(const sa_link_message_t *message);    /* "" if none */
+const char *sa_link_message_data(const sa_link_message_t *message, size_t *length);
+const char *sa_link_message_header(const sa_link_message_t *message, const char *name); /* or NULL */
+void sa_link_message_destroy(sa_link_message_t *message);
+
+/* Once in the process, before the first link; and at the end. */
+sa_error_t *sa_link_library_open(void) SA_MUST_CHECK;
+void sa_link_library_close(void);
+const char *sa_link_library_version(void);
+
+/* Living in POOL; stop it before the pool goes. */
+sa_error_t *sa_link_create(sa_link_t **link, apr_pool_t *pool) SA_MUST_CHECK;
+
+/* Up and down, in the link's thread. */
+typedef void (*sa_link_edge_fn_t)(void *baton, bool up);
+void sa_link_on_edge(sa_link_t *link, sa_link_edge_fn_t fn, void *baton);
+
+/* The answer to sa_link_publish_acked(TOKEN).  *MESSAGE is the callee's to keep
+ * (set it to NULL) for sa_link_read_ack(). */
+typedef void (*sa_link_ack_fn_t)(void *baton, apr_uint64_t token, sa_link_message_t **message);
+void sa_link_on_ack(sa_link_t *link, sa_link_ack_fn_t fn, void *baton);
+
+/* Subscribe SUBJECT on this and every later connection.  A subject that the
+ * bus denies is said once, with the missing grant; the rest goes on.  The
+ * callee may keep *MESSAGE (and sets it to NULL).  OPTIONAL: a denial is no
+ * more than an info line. */
+typedef void (*sa_link_message_fn_t)(void *baton, sa_link_message_t **message);
+void sa_link_subscribe(sa_link_t *link, const char *subject, bool optional,
+                       sa_link_message_fn_t fn, void *baton);
+
+/* Start connecting; returns at once, also with the bus away. */
+sa_error_t *sa_link_start(sa_link_t *link, const sa_config_t *config) SA_MUST_CHECK;
+/* Take over new settings: connects anew with them. */
+sa_error_t *sa_link_reload(sa_link_t *link, const sa_config_t *config) SA_MUST_CHECK;
+/* Flush for at most TIMEOUT and close; bounded also when the server is frozen. */
+void sa_link_stop(sa_link_t *link, apr_interval_time_t timeout);
+
+bool sa_link_is_up(sa_link_t *link);
+/* The largest payload that may be sent now: the server's max_payload, at most
+ * 1 MiB, less SA_LINK_HEADROOM for headers.  While down: the last known, or
+ * the default of 1 MiB less headroom. */
+#define SA_LINK_HEADROOM 4096
+size_t sa_link_max_payload(sa_link_t *link);
+
+/* HEADERS is "Name: value\n" lines, or NULL.  SA_ERR_LINK_DOWN while down,
+ * SA_ERR_TOO_LARGE above the maximum.  Success means handed to the socket's
+ * buffer, not more. */
+sa_error_t *sa_link_publish(sa_link_t *link, const char *subject, const char *headers,
+                            const void *data, size_t length) SA_MUST_CHECK;
+/* The same, asking for an acknowledgement that comes to the on_ack callback
+ * with TOKEN; MSG_ID (or NULL) becomes Nats-Msg-Id.  No answer may ever come:
+ * the caller keeps the deadline. */
+sa_error_t *sa_link_publish_acked(sa_link_t *link, const char *subject, const char *headers,
+                                  const char *msg_id, const void *data, size_t length,
+                                  apr_uint64_t token) SA_MUST_CHECK;
+/* A round trip to the server within TIMEOUT: what was published before it has
+ * arrived when this succeeds. */
+sa_error_t *sa_link_probe(sa_link_t *link, apr_interval_time_t timeout) SA_MUST_CHECK;
+
+/* What a JetStream server said (NATS API, PubAck; status 503 when nobody
+ * listens to the subject). */
+typedef struct sa_link_ack_t {
+    bool stored;
+    bool duplicate;         /* stored before, under the same message id */
+    bool no_stream;         /* 503: no stream binds the subject */
+    int error_code;         /* err_code of the API, 0 if none */
+    char error[128];        /* for people */
+} sa_link_ack_t;
+void sa_link_read_ack(sa_link_ack_t *ack, const sa_link_message_t *message);
+
+#endif

@@ -1,0 +1,45 @@
+/* Being a service: requests from outside, and saying how we are.
+ *
+ * Linux: signals and sd_notify(3).  FreeBSD: signals; daemon(8) watches us.
+ * Windows: the SCM's controls (128 reloads), or the console's. */
+#ifndef SA_OS_DAEMON_H
+#define SA_OS_DAEMON_H
+
+#include <stdbool.h>
+
+#include <apr_time.h>
+
+#include "sa_error.h"
+
+/* Prepare the process, before the first thread: block the signals that
+ * sa_os_daemon_wait() takes, ignore SIGPIPE, no core dump and no ptrace by
+ * others (secrets), umask 077, few malloc arenas, standard descriptors open. */
+void sa_os_daemon_init(void);
+
+typedef enum sa_os_request_t {
+    SA_OS_REQUEST_NONE,     /* the time has passed */
+    SA_OS_REQUEST_STOP,     /* SIGTERM, SIGINT; SCM stop */
+    SA_OS_REQUEST_RELOAD    /* SIGHUP; SCM control 128 */
+} sa_os_request_t;
+
+/* Wait for a request until DEADLINE (monotonic, SA_OS_NEVER).  Main thread. */
+sa_os_request_t sa_os_daemon_wait(apr_interval_time_t deadline);
+
+/* End the process at once, from another thread, unless it has ended by itself
+ * after TIMEOUT: the last resort when a stop hangs. */
+void sa_os_daemon_kill_after(apr_interval_time_t timeout);
+
+/* Tell the service manager; nothing happens where there is none. */
+void sa_os_notify_ready(const char *status);
+void sa_os_notify_reloading(void);
+void sa_os_notify_stopping(void);
+void sa_os_notify_status(const char *status);
+void sa_os_notify_alive(void);
+/* How often it wants to hear that we are alive; 0: not at all. */
+apr_interval_time_t sa_os_notify_interval(void);
+
+/* Is standard error (or output) a terminal?  Does it go to the journal? */
+bool sa_os_console_is_terminal(bool error);
+bool sa_os_console_is_journal(void);
+
+#endif

@@ -1,0 +1,47 @@
+/* Files that must be private, whole, or locked.
+ *
+ * Linux, FreeBSD: modes, owners, O_NOFOLLOW, fsync, rename, flock.  Windows: an
+ * ACL for SYSTEM, Administrators and the service's account, FlushFileBuffers,
+ * MoveFileEx(REPLACE_EXISTING | WRITE_THROUGH), LockFileEx. */
+#ifndef SA_OS_FILE_H
+#define SA_OS_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <apr_pools.h>
+
+#include "sa_error.h"
+
+/* Read at most LIMIT bytes of the regular file PATH into POOL; *DATA is
+ * NUL-terminated.  A larger file is SA_ERR_LIMIT. */
+sa_error_t *sa_os_file_read(const char **data, size_t *length, const char *path,
+                            size_t limit, apr_pool_t *pool) SA_MUST_CHECK;
+
+/* The same for a secret: SA_ERR_FILE_UNSAFE when others than the owner (and,
+ * for reading, its group) can read or change it, or when it is a link. */
+sa_error_t *sa_os_file_read_secret(const char **data, size_t *length, const char *path,
+                                   size_t limit, apr_pool_t *pool) SA_MUST_CHECK;
+
+/* Put DATA at PATH, private to us (0600 from its first moment), whole or not
+ * at all, and on the disk when this returns: temporary file beside it, fsync,
+ * rename, fsync of the directory.  On failure the old file is untouched. */
+sa_error_t *sa_os_file_write_private(const char *path, const void *data, size_t length,
+                                     apr_pool_t *scratch_pool) SA_MUST_CHECK;
+
+/* Make the directory PATH and its missing parents, the last one with mode
+ * 0700; an existing one is kept as it is but must be a directory. */
+sa_error_t *sa_os_dir_create_private(const char *path, apr_pool_t *scratch_pool) SA_MUST_CHECK;
+
+/* Does PATH exist (a dangling link does not)? */
+bool sa_os_file_exists(const char *path, apr_pool_t *scratch_pool);
+
+/* Bytes an unprivileged user may still write on the file system of PATH. */
+sa_error_t *sa_os_file_space(apr_uint64_t *free_bytes, const char *path,
+                             apr_pool_t *scratch_pool) SA_MUST_CHECK;
+
+/* Take the lock file PATH for the life of POOL and write our PID into it.
+ * Held by another process: SA_ERR_ALREADY_RUNNING, naming the holder. */
+sa_error_t *sa_os_file_lock(const char *path, apr_pool_t *pool) SA_MUST_CHECK;
+
+#endif
