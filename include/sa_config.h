@@ -114,6 +114,14 @@ const char *sa_config_insecure(const sa_config_t *config, apr_pool_t *pool);
 unsigned int sa_config_compare(const char **needs_restart, const sa_config_t *old_config,
                                const sa_config_t *new_config, apr_pool_t *pool);
 
+/* Let NEW_CONFIG keep OLD_CONFIG's values of the options that only a restart can
+ * change; copied into POOL, NEW_CONFIG's own. */
+void sa_config_keep_fixed(sa_config_t *new_config, const sa_config_t *old_config,
+                          apr_pool_t *pool);
+
+/* Of libyaml. */
+const char *sa_config_library_version(void);
+
 /* Read a secret now: trailing line ends removed, at most 64 KiB, wiped when
  * POOL is cleared.  SA_ERR_FILE_UNSAFE when others can read its file. */
 sa_error_t *sa_secret_read(const char **value, const sa_secret_t *secret,

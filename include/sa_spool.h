@@ -19,6 +19,9 @@
 
 typedef struct sa_spool_t sa_spool_t;
 
+/* Of SQLite. */
+const char *sa_spool_library_version(void);
+
 typedef struct sa_spool_limits_t {
     apr_uint64_t max_bytes;             /* of stored reports, overhead not counted */
     apr_interval_time_t max_age;        /* by the wall clock */

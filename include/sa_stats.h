@@ -54,4 +54,12 @@ void sa_stats_set_text(sa_stat_text_t stat, const char *text);
 /* A copy in BUFFER; returns BUFFER. */
 const char *sa_stats_text(sa_stat_text_t stat, char buffer[SA_STAT_TEXT_SIZE]);
 
+/* How the agent is, from the numbers above.
+ * unhealthy: no connection to the bus, or the spool cannot be written;
+ * degraded: durable reports are not being stored, or more than half of the
+ * system metrics reports failed. */
+typedef enum sa_health_t { SA_HEALTHY, SA_DEGRADED, SA_UNHEALTHY } sa_health_t;
+sa_health_t sa_stats_health(void);
+const char *sa_health_name(sa_health_t health);
+
 #endif

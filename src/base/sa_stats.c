@@ -62,3 +62,23 @@ const char *sa_stats_text(sa_stat_text_t stat, char buffer[SA_STAT_TEXT_SIZE])
     sa_os_mutex_unlock(texts_mutex);
     return buffer;
 }
+
+sa_health_t sa_stats_health(void)
+{
+    if (!sa_stats_read(SA_STAT_link_connected) || sa_stats_read(SA_STAT_spool_failed)) {
+        return SA_UNHEALTHY;
+    }
+    if (sa_stats_read(SA_STAT_stream_missing)
+        || sa_stats_read(SA_STAT_metrics_failures) * 2 > sa_stats_read(SA_STAT_metrics_count)
+                                                          + sa_stats_read(SA_STAT_metrics_failures)) {
+        return SA_DEGRADED;
+    }
+    return SA_HEALTHY;
+}
+
+const char *sa_health_name(sa_health_t health)
+{
+    static const char *const names[] = {"healthy", "degraded", "unhealthy"};
+
+    return names[health];
+}

@@ -172,7 +172,7 @@ const char *sa_duration_format_go(char buffer[SA_DURATION_TEXT], apr_interval_ti
 {
     apr_int64_t hours = duration / (3600 * APR_INT64_C(1000000));
     apr_int64_t minutes = duration / (60 * APR_INT64_C(1000000)) % 60;
-    char number[24];
+    char number[32];
 
     if (duration == 0) {
         snprintf(buffer, SA_DURATION_TEXT, "0s");

@@ -9,7 +9,8 @@
 
 long __isoc23_strtol(const char *text, char **end, int base);
 long long __isoc23_strtoll(const char *text, char **end, int base);
-int __isoc23_sscanf(const char *text, const char *format, ...);
+int __isoc23_sscanf(const char *text, const char *format, ...)
+    __attribute__((format(scanf, 2, 3)));
 
 long __isoc23_strtol(const char *text, char **end, int base)
 {

@@ -1,0 +1,30 @@
+/* What the agent does when asked: a request in, a reply out.
+ *
+ * Requests come on {prefix}.{code}.cmd.{name} and are answered on their reply
+ * subject, if that is one a requester may ask for.  A thread ("command")
+ * dispatches and answers the quick ones itself, so that ping and health answer
+ * while everything else is busy; the others go to a bounded pool of workers,
+ * and when its queue is full the answer is "busy", not silence. */
+#ifndef SA_COMMAND_H
+#define SA_COMMAND_H
+
+#include <apr_pools.h>
+#include <apr_time.h>
+
+#include "sa_config.h"
+#include "sa_error.h"
+#include "sa_link.h"
+
+typedef struct sa_commands_t sa_commands_t;
+
+/* Living in POOL; stop them before the pool goes.  Subscribes at LINK: create
+ * them before the link starts. */
+sa_error_t *sa_commands_create(sa_commands_t **commands, sa_link_t *link,
+                               const sa_config_t *config, apr_pool_t *pool) SA_MUST_CHECK;
+sa_error_t *sa_commands_start(sa_commands_t *commands) SA_MUST_CHECK;
+/* Take over new settings. */
+void sa_commands_reload(sa_commands_t *commands, const sa_config_t *config);
+/* Take no more, let running ones finish, end the threads. */
+void sa_commands_stop(sa_commands_t *commands);
+
+#endif

@@ -1,0 +1,30 @@
+/* agent: libraries with a life of their own, opened once and closed once. */
+#include <apr_strings.h>
+#include <apr_version.h>
+#include <cjson/cJSON.h>
+
+#include "sa_agent.h"
+#include "sa_agent_private.h"
+#include "sa_http.h"
+#include "sa_link.h"
+#include "sa_spool.h"
+
+sa_error_t *sa_agent__open_libraries(void)
+{
+    SA_TRY(sa_http_library_open());
+    return sa_link_library_open();
+}
+
+void sa_agent__close_libraries(void)
+{
+    sa_link_library_close();
+    sa_http_library_close();
+}
+
+const char *sa_agent_libraries(apr_pool_t *pool)
+{
+    return apr_psprintf(pool, "APR/%s\nnats.c/%s\n%s\nSQLite/%s\ncJSON/%s\nlibyaml/%s\n",
+                        apr_version_string(), sa_link_library_version(),
+                        sa_http_library_version(), sa_spool_library_version(), cJSON_Version(),
+                        sa_config_library_version());
+}

@@ -1,0 +1,37 @@
+/* cli, private: what the subcommands share.
+ *
+ * Exit codes: 0 it worked, 1 it did not, 2 wrong use. */
+#ifndef SA_CLI_H
+#define SA_CLI_H
+
+#include <stdbool.h>
+
+#include <apr_pools.h>
+#include <apr_tables.h>
+
+#include "sa_config.h"
+
+#define SA_EXIT_OK 0
+#define SA_EXIT_FAILURE 1
+#define SA_EXIT_USAGE 2
+
+typedef struct sa_cli_options_t {
+    sa_config_source_t source;      /* --config and --set */
+    bool json;                      /* --json */
+} sa_cli_options_t;
+
+/* A subcommand; returns the exit code. */
+typedef int (*sa_cli_fn_t)(const sa_cli_options_t *options, apr_pool_t *pool);
+
+int sa_cli_run(const sa_cli_options_t *options, apr_pool_t *pool);
+int sa_cli_check_config(const sa_cli_options_t *options, apr_pool_t *pool);
+int sa_cli_config_show(const sa_cli_options_t *options, apr_pool_t *pool);
+int sa_cli_version(const sa_cli_options_t *options, apr_pool_t *pool);
+
+/* Load the configuration and print what is wrong with it to standard error.
+ * NULL: it cannot be used. */
+sa_config_t *sa_cli_load(const sa_cli_options_t *options, apr_pool_t *pool);
+/* Print ERR to standard error and clear it; returns SA_EXIT_FAILURE. */
+int sa_cli_fail(sa_error_t *err);
+
+#endif

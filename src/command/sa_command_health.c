@@ -1,0 +1,132 @@
+/* command: health.  The names are the public agent's (docs/protocol.md); what
+ * it lacks (spool, delivery, exporters) stands in groups of its own. */
+#include "sa_command_private.h"
+#include "sa_stats.h"
+#include "sa_time.h"
+#include "sa_version.h"
+
+static void add_stat(cJSON *json, const char *name, sa_stat_t stat)
+{
+    sa_json_add_count(json, name, sa_stats_read(stat));
+}
+
+/* A time that has not come yet is left out. */
+static void add_stat_time(cJSON *json, const char *name, sa_stat_t stat)
+{
+    apr_time_t time = (apr_time_t)sa_stats_read(stat);
+
+    if (time != 0) {
+        sa_json_add_time(json, name, time);
+    }
+}
+
+static void add_stat_text(cJSON *json, const char *name, sa_stat_text_t stat)
+{
+    char text[SA_STAT_TEXT_SIZE];
+
+    if (*sa_stats_text(stat, text)) {
+        cJSON_AddStringToObject(json, name, text);
+    }
+}
+
+static void add_agent(cJSON *json, apr_pool_t *pool)
+{
+    cJSON *agent = cJSON_AddObjectToObject(json, "agent");
+    sa_os_self_t self = {0};
+    apr_time_t started_at = (apr_time_t)sa_stats_read(SA_STAT_started_at);
+
+    /* a health that cannot read its own size is still worth sending */
+    sa_error_clear(sa_os_self_read(&self, pool));
+    sa_json_add_rounded(agent, "memory_usage_mb", (double)self.resident_bytes / 1048576.0);
+    sa_json_add_count(agent, "goroutines", self.threads);
+    sa_json_add_count(agent, "uptime_seconds",
+                      (apr_uint64_t)apr_time_sec(sa_time_mono() - started_at));
+    add_stat(agent, "commands_processed", SA_STAT_commands_processed);
+    add_stat(agent, "commands_errored", SA_STAT_commands_errored);
+    add_stat_text(agent, "last_error", SA_STAT_TEXT_last_error);
+    add_stat_time(agent, "last_error_time", SA_STAT_last_error_at);
+}
+
+static void add_nats(cJSON *json)
+{
+    cJSON *nats = cJSON_AddObjectToObject(json, "nats");
+    apr_uint64_t connects = sa_stats_read(SA_STAT_link_connects);
+
+    cJSON_AddBoolToObject(nats, "connected", sa_stats_read(SA_STAT_link_connected) != 0);
+    add_stat_text(nats, "server_url", SA_STAT_TEXT_link_url);
+    add_stat_text(nats, "server_id", SA_STAT_TEXT_link_server_id);
+    sa_json_add_count(nats, "reconnects", connects > 0 ? connects - 1 : 0);
+    add_stat(nats, "in_msgs", SA_STAT_link_in_msgs);
+    add_stat(nats, "out_msgs", SA_STAT_link_out_msgs);
+    add_stat(nats, "in_bytes", SA_STAT_link_in_bytes);
+    add_stat(nats, "out_bytes", SA_STAT_link_out_bytes);
+    cJSON_AddBoolToObject(nats, "jetstream", sa_stats_read(SA_STAT_reports_stored) > 0
+                                                 && !sa_stats_read(SA_STAT_stream_missing));
+}
+
+static void add_tasks(cJSON *json)
+{
+    cJSON *tasks = cJSON_AddObjectToObject(json, "tasks");
+
+    add_stat_time(tasks, "last_heartbeat", SA_STAT_last_heartbeat);
+    add_stat_time(tasks, "last_metrics", SA_STAT_last_metrics);
+    add_stat_time(tasks, "last_scrape", SA_STAT_last_scrape);
+    add_stat(tasks, "heartbeat_count", SA_STAT_heartbeat_count);
+    add_stat(tasks, "metrics_count", SA_STAT_metrics_count);
+    add_stat(tasks, "metrics_failures", SA_STAT_metrics_failures);
+    add_stat(tasks, "scrape_count", SA_STAT_scrape_count);
+    add_stat(tasks, "scrape_failures", SA_STAT_scrape_failures);
+}
+
+static void add_delivery(cJSON *json)
+{
+    cJSON *delivery = cJSON_AddObjectToObject(json, "delivery");
+
+    add_stat(delivery, "accepted", SA_STAT_reports_accepted);
+    add_stat(delivery, "stored", SA_STAT_reports_stored);
+    add_stat(delivery, "refused", SA_STAT_reports_refused);
+    add_stat(delivery, "dropped", SA_STAT_reports_dropped);
+    add_stat(delivery, "quarantined", SA_STAT_reports_quarantined);
+    add_stat(delivery, "waiting", SA_STAT_spool_reports);
+    add_stat(delivery, "waiting_bytes", SA_STAT_spool_bytes);
+    add_stat_time(delivery, "oldest", SA_STAT_spool_oldest_at);
+    add_stat_text(delivery, "error", SA_STAT_TEXT_delivery_error);
+}
+
+static void add_config(cJSON *json, const sa_command_settings_t *settings)
+{
+    cJSON *config = cJSON_AddObjectToObject(json, "config");
+    cJSON *tasks;
+
+    cJSON_AddStringToObject(config, "code", settings->code);
+    cJSON_AddStringToObject(config, "location", settings->location);
+    cJSON_AddStringToObject(config, "subject_prefix", settings->subject_prefix);
+    cJSON_AddStringToObject(config, "version", sa_version());
+    tasks = cJSON_AddArrayToObject(config, "enabled_tasks");
+    for (int i = 0; i < settings->enabled_tasks->nelts; i++) {
+        cJSON_AddItemToArray(tasks, cJSON_CreateString(
+            APR_ARRAY_IDX(settings->enabled_tasks, i, const char *)));
+    }
+}
+
+static void add_os(cJSON *json, const sa_os_host_t *host)
+{
+    cJSON *os = cJSON_AddObjectToObject(json, "os");
+
+    cJSON_AddStringToObject(os, "platform", host->platform);
+    cJSON_AddStringToObject(os, "name", host->name);
+    cJSON_AddStringToObject(os, "version", host->version);
+    cJSON_AddStringToObject(os, "build", host->build);
+}
+
+sa_error_t *sa_command__health(sa_call_t *call)
+{
+    cJSON_AddStringToObject(call->reply, "status", sa_health_name(sa_stats_health()));
+    add_agent(call->reply, call->pool);
+    add_nats(call->reply);
+    add_tasks(call->reply);
+    add_delivery(call->reply);
+    add_config(call->reply, call->settings);
+    add_os(call->reply, &call->commands->host);
+    return SA_OK;
+}

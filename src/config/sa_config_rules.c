@@ -1,0 +1,290 @@
+/* config: rules that need more than one option, or the world. */
+#include "sa_config_private.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "sa_pool.h"
+
+/* Where the option PATH stands. */
+static const sa_config__origin_t *origin_of(const sa_config__loader_t *loader, const char *path)
+{
+    int place = sa_config__find(&sa_config__main, path);
+
+    SA_ASSERT(place >= 0);
+    return &loader->rows[place];
+}
+
+/* Was one of them refused already?  Its field has the default then, and a rule
+ * would complain about a value that nobody wrote. */
+static bool any_is_bad(const sa_config__loader_t *loader, const char *a, const char *b)
+{
+    return origin_of(loader, a)->bad || origin_of(loader, b)->bad;
+}
+
+/* The place of the later one, where a person looks for what to change. */
+static const sa_config__origin_t *later(const sa_config__origin_t *a,
+                                        const sa_config__origin_t *b)
+{
+    if (a->source != b->source) {
+        return a->source > b->source ? a : b;
+    }
+    return a->line >= b->line ? a : b;
+}
+
+static const char *value_of(const sa_config__loader_t *loader, int place)
+{
+    const sa_option_t *row = &sa_config__main.rows[place];
+
+    return sa_config__print((const char *)loader->config + row->offset, row,
+                            loader->scratch_pool);
+}
+
+/* ---- required_if ------------------------------------------------------------ */
+
+static void check_required_if(sa_config__loader_t *loader, int place)
+{
+    const sa_option_t *row = &sa_config__main.rows[place];
+    const char *equals = strchr(row->required_if, '=');
+    const char *other = apr_pstrmemdup(loader->scratch_pool, row->required_if,
+                                       (size_t)(equals - row->required_if));
+    int other_place = sa_config__find(&sa_config__main, other);
+
+    SA_ASSERT(other_place >= 0);
+    if (strcmp(value_of(loader, other_place), equals + 1) != 0 || value_of(loader, place)[0]
+        || loader->rows[place].bad) {
+        return;
+    }
+    if (row->type == SA_OPTION_SECRET) {
+        sa_config__wrong(loader, &loader->rows[other_place],
+                         "%s: \"%s\" needs %s_file, %s_env or a systemd credential %s", other,
+                         equals + 1, row->path, row->path, row->path);
+    } else {
+        sa_config__wrong(loader, &loader->rows[other_place], "%s: \"%s\" needs %s", other,
+                         equals + 1, row->path);
+    }
+}
+
+/* ---- secrets ------------------------------------------------------------------ */
+
+static void check_secret(sa_config__loader_t *loader, int place)
+{
+    const sa_option_t *row = &sa_config__main.rows[place];
+    const sa_secret_t *secret = (const void *)((const char *)loader->config + row->offset);
+    apr_pool_t *secret_pool;
+    const char *value;
+    sa_error_t *err;
+    char text[512];
+
+    if (secret->source == SA_SECRET_NONE) {
+        return;
+    }
+    secret_pool = sa_pool_create(loader->scratch_pool);
+    err = sa_secret_read(&value, secret, secret_pool);
+    apr_pool_destroy(secret_pool);
+    if (err) {
+        sa_config__wrong(loader, &loader->rows[place], "%s",
+                         sa_error_text(err, text, sizeof(text)));
+    }
+    sa_error_clear(err);
+}
+
+/* ---- the bus ------------------------------------------------------------------ */
+
+static void check_urls(sa_config__loader_t *loader)
+{
+    const apr_array_header_t *urls = loader->config->nats_urls;
+
+    for (int i = 0; i < urls->nelts; i++) {
+        const char *url = APR_ARRAY_IDX(urls, i, const char *);
+
+        if (strncmp(url, "ws://", 5) == 0 || strncmp(url, "wss://", 6) == 0) {
+            sa_config__doubt(loader, origin_of(loader, "nats.urls"),
+                             "nats.urls: \"%s\": WebSocket is not spoken by this version", url);
+        }
+    }
+}
+
+static void check_pair_of_files(sa_config__loader_t *loader)
+{
+    const sa_config_t *config = loader->config;
+    static const char cert[] = "nats.tls.cert_file";
+    static const char key[] = "nats.tls.key_file";
+
+    if (any_is_bad(loader, cert, key) || !config->nats_tls_cert_file[0] == !config->nats_tls_key_file[0]) {
+        return;
+    }
+    if (config->nats_tls_cert_file[0]) {
+        sa_config__wrong(loader, origin_of(loader, cert), "%s needs %s", cert, key);
+    } else {
+        sa_config__wrong(loader, origin_of(loader, key), "%s needs %s", key, cert);
+    }
+}
+
+static void check_reconnect(sa_config__loader_t *loader)
+{
+    static const char wait[] = "nats.reconnect_wait";
+    static const char most[] = "nats.reconnect_max";
+
+    if (!any_is_bad(loader, wait, most)
+        && loader->config->nats_reconnect_wait > loader->config->nats_reconnect_max) {
+        sa_config__doubt(loader, later(origin_of(loader, wait), origin_of(loader, most)),
+                         "%s is longer than %s, which is the limit", wait, most);
+    }
+}
+
+/* A prefix that ends in the code gives "agents.x.x.heartbeat", which nobody
+ * listens to. */
+static void check_subject(sa_config__loader_t *loader)
+{
+    const sa_config_t *config = loader->config;
+    const char *last;
+
+    if (!config->code || !config->subject_prefix || any_is_bad(loader, "code", "subject_prefix")) {
+        return;
+    }
+    last = strrchr(config->subject_prefix, '.');
+    if (strcmp(last ? last + 1 : config->subject_prefix, config->code) == 0) {
+        sa_config__doubt(loader, origin_of(loader, "subject_prefix"),
+                         "subject_prefix: \"%s\" ends with the code, which is added by itself: "
+                         "subjects begin with %s.%s",
+                         config->subject_prefix, config->subject_prefix, config->code);
+    }
+}
+
+static bool begins_with(const char *text, const char *beginning)
+{
+    return strncmp(text, beginning, strlen(beginning)) == 0;
+}
+
+/* A requester must not be able to have our answers taken for our reports. */
+static void check_reply_prefixes(sa_config__loader_t *loader)
+{
+    const apr_array_header_t *prefixes = loader->config->reply_prefixes;
+    const char *own = apr_pstrcat(loader->scratch_pool, loader->config->subject_prefix, ".", NULL);
+
+    if (any_is_bad(loader, "commands.reply_prefixes", "subject_prefix")) {
+        return;
+    }
+    for (int i = 0; i < prefixes->nelts; i++) {
+        const char *prefix = APR_ARRAY_IDX(prefixes, i, const char *);
+
+        if (begins_with(own, prefix) || begins_with(prefix, own)) {
+            sa_config__doubt(loader, origin_of(loader, "commands.reply_prefixes"),
+                             "commands.reply_prefixes: \"%s\" covers subjects of the agents "
+                             "themselves (%s...): whoever asks can forge reports", prefix, own);
+        }
+    }
+}
+
+/* ---- tasks ------------------------------------------------------------------- */
+
+static void check_intervals(sa_config__loader_t *loader)
+{
+    const sa_config_t *config = loader->config;
+    static const char beat[] = "tasks.heartbeat.interval";
+    static const char metrics[] = "tasks.system_metrics.interval";
+
+    if (config->heartbeat_enabled && config->metrics_enabled && !any_is_bad(loader, beat, metrics)
+        && config->heartbeat_interval > config->metrics_interval) {
+        sa_config__doubt(loader, later(origin_of(loader, beat), origin_of(loader, metrics)),
+                         "%s is longer than %s: the machine looks dead between two reports", beat,
+                         metrics);
+    }
+}
+
+static const sa_config__origin_t *origin_in(const sa_config__loader_t *loader, int element,
+                                            const char *path)
+{
+    const sa_config__origin_t *origins =
+        APR_ARRAY_IDX(loader->origins->elements[0], element, const sa_config__origin_t *);
+    int place = sa_config__find(&sa_config__exporters, path);
+
+    SA_ASSERT(place >= 0);
+    /* What is not set stands, as it were, where its element begins. */
+    return origins[place].kind == SA_ORIGIN_DEFAULT ? &origins[sa_config__exporters.count]
+                                                    : &origins[place];
+}
+
+static const sa_exporter_config_t *exporter_at(const sa_config__loader_t *loader, int element)
+{
+    return &APR_ARRAY_IDX(loader->config->exporters, element, sa_exporter_config_t);
+}
+
+static void check_name(sa_config__loader_t *loader, int element)
+{
+    const char *name = exporter_at(loader, element)->name;
+
+    for (int i = 0; name && i < element; i++) {
+        const sa_config__origin_t *first = origin_in(loader, i, "name");
+
+        if (exporter_at(loader, i)->name && strcmp(exporter_at(loader, i)->name, name) == 0) {
+            sa_config__wrong(loader, origin_in(loader, element, "name"),
+                             "tasks.exporters[].name: \"%s\" is taken already (%s)", name,
+                             sa_config__where(first, loader->scratch_pool));
+            return;
+        }
+    }
+}
+
+static void check_timeout(sa_config__loader_t *loader, int element)
+{
+    const sa_exporter_config_t *exporter = exporter_at(loader, element);
+    const sa_config__origin_t *timeout = origin_in(loader, element, "timeout");
+    const sa_config__origin_t *interval = origin_in(loader, element, "interval");
+
+    if (!timeout->bad && !interval->bad && exporter->timeout > exporter->interval) {
+        sa_config__wrong(loader, later(timeout, interval),
+                         "tasks.exporters[].timeout must not be longer than the interval");
+    }
+}
+
+static void check_labels(sa_config__loader_t *loader, int element)
+{
+    const apr_array_header_t *labels = exporter_at(loader, element)->labels;
+
+    for (int i = 0; i < labels->nelts; i++) {
+        const char *key = APR_ARRAY_IDX(labels, i, sa_config_pair_t).key;
+
+        if (sa_config__has_word("code location job", key)) {
+            sa_config__wrong(loader, origin_in(loader, element, "labels"),
+                             "tasks.exporters[].labels: \"%s\" is the agent's own label", key);
+        }
+    }
+}
+
+/* ---- all --------------------------------------------------------------------- */
+
+static void check_row(sa_config__loader_t *loader, int place)
+{
+    const sa_option_t *row = &sa_config__main.rows[place];
+
+    if (row->required_if) {
+        check_required_if(loader, place);
+    }
+    if (row->type == SA_OPTION_SECRET) {
+        check_secret(loader, place);
+    }
+    if ((row->flags & SA_OPT_INSECURE) && strcmp(value_of(loader, place), "true") == 0) {
+        sa_config__doubt(loader, &loader->rows[place], "%s is on: %s", row->path, row->doc);
+    }
+}
+
+void sa_config__check_rules(sa_config__loader_t *loader)
+{
+    for (int i = 0; i < sa_config__main.count; i++) {
+        check_row(loader, i);
+    }
+    check_urls(loader);
+    check_pair_of_files(loader);
+    check_reconnect(loader);
+    check_subject(loader);
+    check_reply_prefixes(loader);
+    check_intervals(loader);
+    for (int i = 0; i < loader->config->exporters->nelts; i++) {
+        check_name(loader, i);
+        check_timeout(loader, i);
+        check_labels(loader, i);
+    }
+}

@@ -1,0 +1,259 @@
+/* config: the table.  Rows from the .def files, and finding one. */
+#include "sa_config_private.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+static const sa_option_t main_rows[] = {
+#define SA_SECTION(path_, doc_)
+#define SA_RESERVED(path_, doc_)
+#define SA_OPTION(type_, field_, path_, ...) \
+    {.path = path_, .type = SA_OPTION_##type_, .offset = offsetof(sa_config_t, field_), __VA_ARGS__},
+#include "sa_config_options.def"
+#undef SA_SECTION
+#undef SA_RESERVED
+#undef SA_OPTION
+};
+
+static const sa_option_t exporter_rows[] = {
+#define SA_OPTION(type_, field_, path_, ...)                                          \
+    {.path = path_, .type = SA_OPTION_##type_, .offset = offsetof(sa_exporter_config_t, field_), \
+     __VA_ARGS__},
+#include "sa_exporter_options.def"
+#undef SA_OPTION
+};
+
+const sa_config__words_t sa_config__sections[] = {
+#define SA_SECTION(path_, doc_) {path_, doc_},
+#define SA_RESERVED(path_, doc_)
+#define SA_OPTION(type_, field_, path_, ...)
+#include "sa_config_options.def"
+#undef SA_SECTION
+#undef SA_RESERVED
+#undef SA_OPTION
+};
+
+const sa_config__words_t sa_config__reserved[] = {
+#define SA_SECTION(path_, doc_)
+#define SA_RESERVED(path_, doc_) {path_, doc_},
+#define SA_OPTION(type_, field_, path_, ...)
+#include "sa_config_options.def"
+#undef SA_SECTION
+#undef SA_RESERVED
+#undef SA_OPTION
+};
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+const int sa_config__section_count = COUNT(sa_config__sections);
+const int sa_config__reserved_count = COUNT(sa_config__reserved);
+const sa_config__table_t sa_config__main = {main_rows, COUNT(main_rows), sizeof(sa_config_t)};
+const sa_config__table_t sa_config__exporters = {exporter_rows, COUNT(exporter_rows),
+                                                 sizeof(sa_exporter_config_t)};
+
+const sa_config__group_t sa_config__groups[SA_CONFIG__GROUPS] = {
+    {.path = "tasks.exporters", .table = &sa_config__exporters,
+     .offset = offsetof(sa_config_t, exporters), .flags = SA_OPT_RELOAD, .room = SA_ROOM_TASK,
+     .max = 256},
+};
+
+bool sa_config__has_word(const char *words, const char *word)
+{
+    size_t length = strlen(word);
+
+    while (words && *words) {
+        size_t span = strcspn(words, " ");
+
+        if (span == length && memcmp(words, word, length) == 0) {
+            return true;
+        }
+        words += span;
+        words += strspn(words, " ");
+    }
+    return false;
+}
+
+int sa_config__find(const sa_config__table_t *table, const char *path)
+{
+    for (int i = 0; i < table->count; i++) {
+        const sa_option_t *row = &table->rows[i];
+
+        if (strcmp(row->path, path) == 0 || sa_config__has_word(row->alias, path)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+int sa_config__find_secret(const sa_config__table_t *table, const char *path, int *source)
+{
+    for (int i = 0; i < table->count; i++) {
+        const sa_option_t *row = &table->rows[i];
+        size_t length = strlen(row->path);
+
+        if (row->type != SA_OPTION_SECRET || strncmp(path, row->path, length) != 0) {
+            continue;
+        }
+        if (strcmp(path + length, "_file") == 0) {
+            *source = SA_SECRET_FILE;
+            return i;
+        }
+        if (strcmp(path + length, "_env") == 0) {
+            *source = SA_SECRET_ENV;
+            return i;
+        }
+    }
+    return -1;
+}
+
+int sa_config__find_group(const char *path)
+{
+    for (int i = 0; i < SA_CONFIG__GROUPS; i++) {
+        if (strcmp(sa_config__groups[i].path, path) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Does PATH stand below ABOVE? */
+static bool is_below(const char *path, const char *above)
+{
+    size_t length = strlen(above);
+
+    return strncmp(path, above, length) == 0 && path[length] == '.';
+}
+
+bool sa_config__is_reserved(const char *path)
+{
+    for (int i = 0; i < sa_config__reserved_count; i++) {
+        const char *reserved = sa_config__reserved[i].path;
+
+        if (strcmp(path, reserved) == 0 || is_below(path, reserved)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool any_word_is_below(const char *words, const char *above)
+{
+    while (words && *words) {
+        if (is_below(words, above)) {
+            return true;
+        }
+        words += strcspn(words, " ");
+        words += strspn(words, " ");
+    }
+    return false;
+}
+
+bool sa_config__is_section(const sa_config__table_t *table, const char *path)
+{
+    for (int i = 0; i < table->count; i++) {
+        const sa_option_t *row = &table->rows[i];
+
+        if (is_below(row->path, path) || any_word_is_below(row->alias, path)) {
+            return true;
+        }
+    }
+    for (int i = 0; table == &sa_config__main && i < sa_config__reserved_count; i++) {
+        if (is_below(sa_config__reserved[i].path, path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+#define NEAREST_BYTES 64
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Levenshtein's distance, both words shorter than NEAREST_BYTES. */
+static int distance(const char *a, const char *b)
+{
+    int row[NEAREST_BYTES + 1];
+    int a_length = (int)strlen(a);
+    int b_length = (int)strlen(b);
+
+    for (int j = 0; j <= b_length; j++) {
+        row[j] = j;
+    }
+    for (int i = 1; i <= a_length; i++) {
+        int diagonal = row[0];
+
+        row[0] = i;
+        for (int j = 1; j <= b_length; j++) {
+            int above = row[j];
+
+            row[j] = least(least(above, row[j - 1]) + 1, diagonal + (a[i - 1] != b[j - 1]));
+            diagonal = above;
+        }
+    }
+    return row[b_length];
+}
+
+typedef struct nearest_t {
+    const char *wanted;
+    const char *best;
+    int best_distance;
+    apr_pool_t *pool;
+} nearest_t;
+
+static void compare_path(nearest_t *nearest, const char *path)
+{
+    int away;
+
+    if (strlen(path) >= NEAREST_BYTES) {
+        return;
+    }
+    away = distance(nearest->wanted, path);
+    if (away < nearest->best_distance) {
+        nearest->best_distance = away;
+        nearest->best = path;
+    }
+}
+
+static void compare_row(nearest_t *nearest, const sa_option_t *row)
+{
+    char *words = apr_pstrdup(nearest->pool, row->alias ? row->alias : "");
+    char *last = NULL;
+
+    if (row->type == SA_OPTION_SECRET) {
+        compare_path(nearest, apr_pstrcat(nearest->pool, row->path, "_file", NULL));
+        compare_path(nearest, apr_pstrcat(nearest->pool, row->path, "_env", NULL));
+        return;
+    }
+    compare_path(nearest, row->path);
+    for (char *word = apr_strtok(words, " ", &last); word; word = apr_strtok(NULL, " ", &last)) {
+        compare_path(nearest, word);
+    }
+}
+
+const char *sa_config__nearest(const sa_config__table_t *table, const char *path,
+                               apr_pool_t *pool)
+{
+    /* Further away than a third of its letters it is another word. */
+    nearest_t nearest = {path, NULL, least((int)(strlen(path) / 3) + 1, 8), pool};
+
+    if (strlen(path) >= NEAREST_BYTES) {
+        return NULL;
+    }
+    for (int i = 0; i < table->count; i++) {
+        compare_row(&nearest, &table->rows[i]);
+    }
+    for (int i = 0; table == &sa_config__main && i < sa_config__reserved_count; i++) {
+        compare_path(&nearest, sa_config__reserved[i].path);
+    }
+    for (int i = 0; table == &sa_config__main && i < sa_config__section_count; i++) {
+        compare_path(&nearest, sa_config__sections[i].path);
+    }
+    for (int i = 0; table == &sa_config__main && i < SA_CONFIG__GROUPS; i++) {
+        compare_path(&nearest, sa_config__groups[i].path);
+    }
+    return nearest.best;
+}

@@ -1,0 +1,948 @@
+/* exposition: a Prometheus page in, labelled and stamped parts out.
+ *
+ * This file keeps the part that is being built and knows families; reading a
+ * line is in sa_exposition_read.c.  No threads, no I/O.
+ *
+ * What a reader of the parts may rely on, however odd the page: a family's
+ * HELP and TYPE stand once in a part and before its samples, no label name
+ * comes twice, and every escape is one that the format has.  Readers throw a
+ * whole page away for less. */
+#include "sa_exposition.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "sa_buf.h"
+#include "sa_exposition_private.h"
+
+#define ADDED_MAX 32
+#define ADDED_NAME_MAX 128
+#define EXPORTED "exported_"
+#define EXPORTED_LENGTH (sizeof(EXPORTED) - 1)
+
+/* copy() writes whole chunks, up to this much behind what was asked. */
+#define SLACK 16
+/* A part's buffer up to this size is kept between runs. */
+#define KEEP_BYTES (256 * 1024)
+/* The families of a part are remembered in a table; a part is finished when
+ * it is three quarters full. */
+#define FAMILIES 2048
+#define FAMILIES_MAX (FAMILIES / 4 * 3)
+
+typedef struct added_t {
+    const char *name;
+    size_t length;
+} added_t;
+
+struct sa_exposition_t {
+    size_t part_limit;
+    int added_count;
+    added_t *added;
+    sa_exposition_names_t watched;  /* names that call for a closer look */
+    sa_exposition_text_t opening;   /* {code="x",job="z"  with SLACK behind; or empty */
+    sa_buf_t part;
+    sa_buf_t patch;                 /* labels of one sample, written anew */
+    sa_buf_t last_line;             /* with the line end it lacks on the page */
+    sa_exposition_sample_t sample;
+    apr_uint64_t families[FAMILIES];
+};
+
+typedef struct family_t {
+    sa_exposition_text_t name;      /* length 0: none yet */
+    bool quoted;
+    sa_exposition_text_t help;      /* start NULL: none */
+    bool help_is_odd;
+    sa_exposition_text_t type;
+    apr_uint64_t samples;           /* of it, in all parts */
+    bool in_part;                   /* some of it is in the part being built */
+    bool whole;                     /* from `start` on, HELP and TYPE included */
+    size_t start;                   /* where it begins in that part */
+    apr_uint64_t part_samples;      /* of it, in that part */
+} family_t;
+
+typedef struct run_t {
+    sa_exposition_t *exposition;
+    sa_exposition_result_t *result;
+    sa_exposition_part_fn_t part;
+    void *baton;
+    const char *page_end;
+    const char *line;               /* the one being read */
+    const char *line_end;
+    int line_number;
+    char *out;                      /* the part's bytes */
+    size_t length;
+    apr_uint64_t part_samples;
+    int family_count;               /* in the table */
+    family_t family;
+    char tail[SLACK + 32];          /* " 1700000000000\n" */
+    size_t tail_length;
+} run_t;
+
+/* ---- create ---------------------------------------------------------------- */
+
+static void append_escaped(sa_buf_t *buf, const char *value)
+{
+    for (const char *p = value; *p; p++) {
+        if (*p == '\\' || *p == '"') {
+            sa_buf_append(buf, "\\", 1);
+            sa_buf_append(buf, p, 1);
+        } else if (*p == '\n') {
+            sa_buf_append(buf, "\\n", 2);
+        } else {
+            sa_buf_append(buf, p, 1);
+        }
+    }
+}
+
+static sa_error_t *check_label(const sa_exposition_options_t *options, int index)
+{
+    const sa_exposition_label_t *label = &options->labels[index];
+    size_t length = strlen(label->name);
+
+    if (!sa_exposition__is_label_name(label->name, length) || length > ADDED_NAME_MAX ||
+        strcmp(label->name, "__name__") == 0) {
+        return sa_error(SA_ERR_CONFIG, NULL, "\"%.128s\" cannot be the name of a label",
+                        label->name);
+    }
+    if (!sa_exposition__is_utf8(label->value, strlen(label->value))) {
+        return sa_error(SA_ERR_CONFIG, NULL, "the value of the label %s is not UTF-8",
+                        label->name);
+    }
+    for (int i = 0; i < index; i++) {
+        if (strcmp(options->labels[i].name, label->name) == 0) {
+            return sa_error(SA_ERR_CONFIG, NULL, "the label %s comes twice", label->name);
+        }
+    }
+    return SA_OK;
+}
+
+static void watch(sa_exposition_t *exposition, const char *name)
+{
+    exposition->watched |= sa_exposition__name_bit(name, strlen(name));
+}
+
+/* Keep the labels' names and write "{a=\"b\",c=\"d\"" once for all samples. */
+static void prepare_labels(sa_exposition_t *exposition, const sa_exposition_options_t *options,
+                           apr_pool_t *pool)
+{
+    static const char slack[SLACK];
+    sa_buf_t *text = apr_palloc(pool, sizeof(*text));
+
+    sa_buf_init(text, exposition->part_limit, pool);
+    exposition->added = apr_pcalloc(pool, sizeof(*exposition->added) *
+                                              (size_t)(options->label_count + 1));
+    watch(exposition, "__name__");
+    for (int i = 0; i < options->label_count; i++) {
+        const sa_exposition_label_t *label = &options->labels[i];
+        added_t *added = &exposition->added[exposition->added_count];
+
+        if (label->value[0] == '\0') {      /* an empty label is none */
+            continue;
+        }
+        sa_buf_append(text, exposition->added_count == 0 ? "{" : ",", 1);
+        sa_buf_append_text(text, label->name);
+        sa_buf_append(text, "=\"", 2);
+        append_escaped(text, label->value);
+        sa_buf_append(text, "\"", 1);
+        added->name = apr_pstrdup(pool, label->name);
+        added->length = strlen(label->name);
+        watch(exposition, label->name);
+        exposition->added_count++;
+    }
+    exposition->opening.length = text->length;
+    sa_buf_append(text, slack, sizeof(slack));
+    exposition->opening.start = text->overflowed ? NULL : text->data;
+}
+
+sa_error_t *sa_exposition_create(sa_exposition_t **exposition,
+                                 const sa_exposition_options_t *options, apr_pool_t *pool)
+{
+    sa_exposition_t *made;
+
+    SA_ASSERT(options->part_limit_bytes >= SA_EXPOSITION_PART_MIN);
+    SA_ASSERT(options->part_limit_bytes <= INT_MAX);
+    if (options->label_count > ADDED_MAX) {
+        return sa_error(SA_ERR_CONFIG, NULL, "%d labels to add; the limit is %d",
+                        options->label_count, ADDED_MAX);
+    }
+    for (int i = 0; i < options->label_count; i++) {
+        SA_TRY(check_label(options, i));
+    }
+    made = apr_pcalloc(pool, sizeof(*made));
+    made->part_limit = options->part_limit_bytes;
+    prepare_labels(made, options, pool);
+    if (!made->opening.start || made->opening.length > made->part_limit / 4) {
+        return sa_error(SA_ERR_CONFIG, NULL, "the labels to add fill more than a quarter of a "
+                        "part of %" APR_SIZE_T_FMT " bytes", made->part_limit);
+    }
+    sa_buf_init(&made->part, made->part_limit + SLACK, pool);
+    sa_buf_init(&made->patch, 4 * made->part_limit, pool);
+    sa_buf_init(&made->last_line, made->part_limit + 1, pool);
+    *exposition = made;
+    return SA_OK;
+}
+
+/* ---- bad lines --------------------------------------------------------------- */
+
+static void describe(char *out, size_t size, const char *text, const char *end)
+{
+    size_t length = 0;
+
+    for (; text < end && length + 5 <= size; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (c == '\\') {
+            out[length++] = '\\';
+            out[length++] = '\\';
+        } else if (c >= 0x20 && c < 0x7F) {
+            out[length++] = (char)c;
+        } else {
+            length += (size_t)snprintf(out + length, size - length, "\\x%02x", c);
+        }
+    }
+    out[length] = '\0';
+}
+
+static void count_bad(run_t *run, const char *at, const char *reason)
+{
+    sa_exposition_result_t *result = run->result;
+
+    result->bad_lines++;
+    if (result->bad_line == 0) {
+        result->bad_line = run->line_number;
+        result->bad_column = (int)(at - run->line) + 1;
+        result->bad_reason = reason;
+        describe(result->bad_text, sizeof(result->bad_text), run->line, run->line_end);
+    }
+}
+
+/* ---- bytes -------------------------------------------------------------------- */
+
+/* Append LENGTH bytes at OUT, which has SLACK more to spare.  TEXT may be read
+ * up to LIMIT: short texts go as one chunk of fixed size, which is most of
+ * what there is to save in this room. */
+static char *copy(char *out, const char *text, size_t length, const char *limit)
+{
+    if (length <= SLACK && limit - text >= SLACK) {
+        memcpy(out, text, SLACK);
+    } else {
+        memcpy(out, text, length);
+    }
+    return out + length;
+}
+
+static char *copy_exactly(char *out, const sa_exposition_text_t *text)
+{
+    memcpy(out, text->start, text->length);
+    return out + text->length;
+}
+
+static bool is_same(const sa_exposition_text_t *a, const sa_exposition_text_t *b)
+{
+    return a->length == b->length &&
+           (a->length == 0 || memcmp(a->start, b->start, a->length) == 0);
+}
+
+/* Append TEXT with the backslash of each unknown escape doubled: the same text
+ * to Prometheus, and one that the others read too. */
+static void append_mended(sa_buf_t *buf, const sa_exposition_text_t *text, char quote)
+{
+    for (size_t i = 0; i < text->length; i++) {
+        char next = i + 1 < text->length ? text->start[i + 1] : '\0';
+
+        sa_buf_append(buf, text->start + i, 1);
+        if (text->start[i] != '\\') {
+            continue;
+        }
+        if (next == '\\' || next == 'n' || next == quote) {
+            sa_buf_append(buf, &next, 1);
+            i++;
+        } else {
+            sa_buf_append(buf, "\\", 1);
+        }
+    }
+}
+
+static size_t mended_length(const sa_exposition_text_t *text, char quote)
+{
+    size_t length = text->length;
+
+    for (size_t i = 0; i < text->length; i++) {
+        char next = i + 1 < text->length ? text->start[i + 1] : '\0';
+
+        if (text->start[i] != '\\') {
+            continue;
+        }
+        if (next == '\\' || next == 'n' || next == quote) {
+            i++;
+        } else {
+            length++;
+        }
+    }
+    return length;
+}
+
+/* ---- parts --------------------------------------------------------------------- */
+
+/* Hand out the first LENGTH bytes and keep the rest as the next part's. */
+static sa_error_t *flush(run_t *run, size_t length, apr_uint64_t samples)
+{
+    if (samples > 0) {
+        run->result->parts++;
+        run->result->samples += samples;
+        SA_TRY(run->part(run->baton, run->out, length, samples));
+    }
+    memmove(run->out, run->out + length, run->length - length);
+    run->length -= length;
+    run->part_samples -= samples;
+    if (run->family_count > 0) {
+        memset(run->exposition->families, 0, sizeof(run->exposition->families));
+        run->family_count = 0;
+    }
+    return SA_OK;
+}
+
+static apr_uint64_t hash_of(const sa_exposition_text_t *text)
+{
+    apr_uint64_t hash = text->length * 0x9E3779B97F4A7C15u;
+    apr_uint64_t word;
+    size_t left = text->length;
+    const char *p = text->start;
+
+    for (; left >= sizeof(word); left -= sizeof(word), p += sizeof(word)) {
+        memcpy(&word, p, sizeof(word));
+        hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+        hash ^= hash >> 29;
+    }
+    word = 0;
+    memcpy(&word, p, left);
+    hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+    hash ^= hash >> 32;
+    return hash == 0 ? 1 : hash;
+}
+
+/* Note that the family is in the part now.  false: it has been before.  Two
+ * names with one hash cost the second its HELP and TYPE, nothing else. */
+static bool note_family(run_t *run)
+{
+    apr_uint64_t hash = hash_of(&run->family.name);
+    apr_uint64_t *families = run->exposition->families;
+    size_t place = (size_t)hash % FAMILIES;
+
+    while (families[place] != 0) {
+        if (families[place] == hash) {
+            return false;
+        }
+        place = (place + 1) % FAMILIES;
+    }
+    families[place] = hash;
+    run->family_count++;
+    return true;
+}
+
+/* "# HELP name text\n" without the text. */
+static size_t meta_size(const family_t *family, const sa_exposition_text_t *text)
+{
+    return text->start ? family->name.length + text->length + (family->quoted ? 2 : 0) + 9 : 0;
+}
+
+static size_t help_size(const family_t *family)
+{
+    sa_exposition_text_t text = family->help;
+
+    if (family->help_is_odd) {
+        text.length = mended_length(&family->help, '\\');
+    }
+    return meta_size(family, &text);
+}
+
+static void write_meta(run_t *run, const char *word, const sa_exposition_text_t *text)
+{
+    const family_t *family = &run->family;
+    char *out = run->out + run->length;
+
+    memcpy(out, word, 7);
+    out += 7;
+    if (family->quoted) {
+        *out++ = '"';
+    }
+    out = copy_exactly(out, &family->name);
+    if (family->quoted) {
+        *out++ = '"';
+    }
+    *out++ = ' ';
+    out = copy_exactly(out, text);
+    *out++ = '\n';
+    run->length = (size_t)(out - run->out);
+}
+
+static void write_help(run_t *run)
+{
+    family_t *family = &run->family;
+    sa_buf_t *patch = &run->exposition->patch;
+
+    if (family->help_is_odd) {
+        sa_exposition_text_t mended;
+
+        sa_buf_clear(patch);
+        append_mended(patch, &family->help, '\\');
+        mended.start = patch->data;
+        mended.length = patch->length;
+        write_meta(run, "# HELP ", &mended);
+    } else {
+        write_meta(run, "# HELP ", &family->help);
+    }
+}
+
+/* Begin the family in this part, which has room for SIZE more bytes.  HELP and
+ * TYPE stay out where a giant of a sample leaves no room for them. */
+static void write_header(run_t *run, size_t size)
+{
+    family_t *family = &run->family;
+    size_t type = meta_size(family, &family->type);
+    size_t help = help_size(family);
+    size_t room = run->exposition->part_limit - run->length - size;
+
+    family->start = run->length;
+    family->whole = true;
+    family->in_part = true;
+    family->part_samples = 0;
+    if (family->help.start && help + type <= room) {
+        write_help(run);
+        room -= help;
+    }
+    if (family->type.start && type <= room) {
+        write_meta(run, "# TYPE ", &family->type);
+    }
+}
+
+/* Make the part's buffer as large as a part, once, if SIZE bytes more need it. */
+static void grow(run_t *run, size_t size)
+{
+    sa_buf_t *part = &run->exposition->part;
+
+    if (run->length + size + SLACK > part->capacity) {
+        run->out = sa_buf_reserve(part, part->limit);
+        SA_ASSERT(run->out != NULL);
+    }
+}
+
+/* Bring the family's first sample, of SIZE bytes, into a part. */
+static sa_error_t *open_family(run_t *run, size_t size)
+{
+    family_t *family = &run->family;
+    size_t limit = run->exposition->part_limit;
+    size_t header = help_size(family) + meta_size(family, &family->type);
+
+    if (run->length > 0 && (run->length + header + size > limit ||
+                            run->family_count >= FAMILIES_MAX)) {
+        SA_TRY(flush(run, run->length, run->part_samples));
+    }
+    grow(run, header + size > limit ? limit : header + size);
+    if (note_family(run)) {
+        write_header(run, size);
+    } else {        /* its HELP and TYPE stand in this part already */
+        family->start = run->length;
+        family->whole = false;
+        family->in_part = true;
+        family->part_samples = 0;
+    }
+    return SA_OK;
+}
+
+/* The next sample of the family, of SIZE bytes, does not fit: finish the part
+ * in front of the family; or, where that does not help, here. */
+static sa_error_t *make_room(run_t *run, size_t size)
+{
+    family_t *family = &run->family;
+    size_t limit = run->exposition->part_limit;
+
+    if (family->whole && family->start > 0) {
+        SA_TRY(flush(run, family->start, run->part_samples - family->part_samples));
+        family->start = 0;
+        (void)note_family(run);
+        if (run->length + size <= limit) {
+            return SA_OK;
+        }
+    }
+    SA_TRY(flush(run, run->length, run->part_samples));
+    grow(run, limit);
+    (void)note_family(run);
+    write_header(run, size);
+    return SA_OK;
+}
+
+/* ---- samples --------------------------------------------------------------------- */
+
+static bool ends_with(const sa_exposition_text_t *text, size_t from, const char *suffix)
+{
+    size_t length = strlen(suffix);
+
+    return text->length == from + length && memcmp(text->start + from, suffix, length) == 0;
+}
+
+/* Is NAME one of the current family's? */
+static bool belongs(const family_t *family, const sa_exposition_text_t *name)
+{
+    size_t length = family->name.length;
+    char kind = family->type.start ? family->type.start[0] : '\0';
+
+    if (length == 0 || name->length < length ||
+        memcmp(name->start, family->name.start, length) != 0) {
+        return false;
+    }
+    if (name->length == length) {
+        return true;
+    }
+    return (kind == 'h' || kind == 's') &&
+           (ends_with(name, length, "_sum") || ends_with(name, length, "_count") ||
+            ends_with(name, length, "_created") ||
+            (kind == 'h' && ends_with(name, length, "_bucket")));
+}
+
+static void begin_family(run_t *run, const sa_exposition_text_t *name, bool quoted)
+{
+    memset(&run->family, 0, sizeof(run->family));
+    run->family.name = *name;
+    run->family.quoted = quoted;
+}
+
+static bool is_added(const sa_exposition_t *exposition, const char *name, size_t length)
+{
+    for (int i = 0; i < exposition->added_count; i++) {
+        if (exposition->added[i].length == length &&
+            memcmp(exposition->added[i].name, name, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The reserved name, or a name that a label to add has: *TAKEN. */
+static bool look_closer(run_t *run, const sa_exposition_sample_t *sample, bool *taken)
+{
+    static const sa_exposition_text_t reserved = {"__name__", 8};
+
+    for (int i = 0; i < sample->pair_count; i++) {
+        const sa_exposition_text_t *name = &sample->pairs[i].name;
+
+        if (is_same(name, &reserved)) {
+            count_bad(run, name->start, "__name__ cannot be a label");
+            return false;
+        }
+        *taken = *taken || is_added(run->exposition, name->start, name->length);
+    }
+    return true;
+}
+
+typedef struct renamed_t {
+    int pair;
+    int times;      /* how often "exported_" is put in front */
+} renamed_t;
+
+typedef struct renaming_t {
+    const sa_exposition_t *exposition;
+    const sa_exposition_sample_t *sample;
+    renamed_t renamed[ADDED_MAX];
+    int count;
+} renaming_t;
+
+/* Is NAME the name of PAIR with "exported_" put TIMES in front? */
+static bool is_exported(const sa_exposition_text_t *name, const sa_exposition_text_t *pair,
+                        int times)
+{
+    const char *p = name->start;
+
+    if (name->length != pair->length + (size_t)times * EXPORTED_LENGTH) {
+        return false;
+    }
+    for (int i = 0; i < times; i++, p += EXPORTED_LENGTH) {
+        if (memcmp(p, EXPORTED, EXPORTED_LENGTH) != 0) {
+            return false;
+        }
+    }
+    return memcmp(p, pair->start, pair->length) == 0;
+}
+
+/* Is the name of PAIR, with "exported_" TIMES in front, one of a label of the
+ * sample, of an added one, or of one that was renamed before? */
+static bool is_taken(const renaming_t *renaming, const sa_exposition_text_t *pair, int times)
+{
+    const sa_exposition_sample_t *sample = renaming->sample;
+
+    for (int i = 0; i < sample->pair_count; i++) {
+        if (sample->pairs[i].value.length > 0 &&
+            is_exported(&sample->pairs[i].name, pair, times)) {
+            return true;
+        }
+    }
+    for (int i = 0; i < renaming->exposition->added_count; i++) {
+        sa_exposition_text_t name = {renaming->exposition->added[i].name,
+                                     renaming->exposition->added[i].length};
+
+        if (is_exported(&name, pair, times)) {
+            return true;
+        }
+    }
+    for (int i = 0; i < renaming->count; i++) {
+        const renamed_t *renamed = &renaming->renamed[i];
+        int more = times - renamed->times;      /* the shorter name came first */
+
+        if (more <= 0 ? is_exported(pair, &sample->pairs[renamed->pair].name, -more)
+                      : is_exported(&sample->pairs[renamed->pair].name, pair, more)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Find new names as Prometheus does (resolveConflictingExposedLabels in its
+ * scrape/scrape.go): short names first, "exported_" until the name is free. */
+static void rename_taken(renaming_t *renaming)
+{
+    const sa_exposition_sample_t *sample = renaming->sample;
+    renamed_t found[ADDED_MAX];
+    int count = 0;
+
+    for (int i = 0; i < sample->pair_count; i++) {
+        const sa_exposition_pair_t *pair = &sample->pairs[i];
+        int place = count;
+
+        if (pair->value.length == 0 ||
+            !is_added(renaming->exposition, pair->name.start, pair->name.length)) {
+            continue;
+        }
+        while (place > 0 &&
+               sample->pairs[found[place - 1].pair].name.length > pair->name.length) {
+            found[place] = found[place - 1];
+            place--;
+        }
+        found[place] = (renamed_t){i, 1};
+        count++;
+    }
+    for (int i = 0; i < count; i++) {
+        while (is_taken(renaming, &sample->pairs[found[i].pair].name, found[i].times)) {
+            found[i].times++;
+        }
+        renaming->renamed[renaming->count++] = found[i];
+    }
+}
+
+static int times_renamed(const renaming_t *renaming, int pair)
+{
+    for (int i = 0; i < renaming->count; i++) {
+        if (renaming->renamed[i].pair == pair) {
+            return renaming->renamed[i].times;
+        }
+    }
+    return 0;
+}
+
+/* Write the labels of SAMPLE anew into PATCH: names that are taken changed,
+ * escapes mended, empty labels (which are none) left out. */
+static void write_labels(sa_buf_t *patch, const renaming_t *renaming)
+{
+    const sa_exposition_sample_t *sample = renaming->sample;
+    bool first = true;
+
+    for (int i = 0; i < sample->pair_count; i++) {
+        const sa_exposition_pair_t *pair = &sample->pairs[i];
+
+        if (pair->value.length == 0) {
+            continue;
+        }
+        if (!first) {
+            sa_buf_append(patch, ",", 1);
+        }
+        first = false;
+        if (pair->quoted) {
+            sa_buf_append(patch, "\"", 1);
+        }
+        for (int times = times_renamed(renaming, i); times > 0; times--) {
+            sa_buf_append(patch, EXPORTED, EXPORTED_LENGTH);
+        }
+        append_mended(patch, &pair->name, '"');
+        sa_buf_append_text(patch, pair->quoted ? "\"=\"" : "=\"");
+        append_mended(patch, &pair->value, '"');
+        sa_buf_append(patch, "\"", 1);
+    }
+}
+
+/* Put name and labels of SAMPLE, which cannot be copied as they stand, into
+ * the patch and let SAMPLE point there.  false: too large. */
+static bool patch_sample(run_t *run, sa_exposition_sample_t *sample)
+{
+    sa_buf_t *patch = &run->exposition->patch;
+    renaming_t renaming = {.exposition = run->exposition, .sample = sample};
+    size_t name_length = 0;
+
+    sa_buf_clear(patch);
+    if (sample->odd_name) {
+        append_mended(patch, &sample->name, '"');
+        name_length = patch->length;
+    }
+    rename_taken(&renaming);
+    write_labels(patch, &renaming);
+    if (patch->overflowed) {
+        return false;
+    }
+    sample->labels.length = patch->length - name_length;
+    if (patch->data) {
+        sample->labels.start = patch->data + name_length;
+    }
+    if (sample->odd_name) {
+        sample->name.start = patch->data;
+        sample->name.length = name_length;
+    }
+    return true;
+}
+
+/* What write_sample() will write. */
+static size_t sample_size(const run_t *run, const sa_exposition_sample_t *sample)
+{
+    size_t added = run->exposition->opening.length;
+    size_t labels = sample->labels.length;
+    size_t size = sample->name.length + 1 + sample->value.length;
+
+    size += sample->stamp.length > 0 ? sample->stamp.length + 2 : run->tail_length;
+    if (sample->quoted) {
+        return size + 4 + added + (labels > 0 ? labels + 1 : 0);
+    }
+    if (added > 0) {
+        return size + added + 1 + (labels > 0 ? labels + 1 : 0);
+    }
+    return size + (labels > 0 ? labels + 2 : 0);
+}
+
+static char *write_name(const run_t *run, const sa_exposition_sample_t *sample, char *out)
+{
+    const sa_exposition_text_t *opening = &run->exposition->opening;
+
+    if (sample->quoted) {
+        *out++ = '{';
+        *out++ = '"';
+        out = copy_exactly(out, &sample->name);
+        *out++ = '"';
+        if (opening->length > 0) {
+            *out++ = ',';
+            out = copy(out, opening->start + 1, opening->length - 1,
+                       opening->start + opening->length + SLACK);
+        }
+        return out;
+    }
+    out = copy(out, sample->name.start, sample->name.length, run->page_end);
+    return copy(out, opening->start, opening->length,
+                opening->start + opening->length + SLACK);
+}
+
+static void write_sample(run_t *run, const sa_exposition_sample_t *sample)
+{
+    const char *limit = run->page_end;
+    bool has_labels = sample->labels.length > 0;
+    bool braces = sample->quoted || run->exposition->opening.length > 0;
+    char *out = write_name(run, sample, run->out + run->length);
+
+    if (has_labels) {
+        *out++ = braces ? ',' : '{';
+        out = copy_exactly(out, &sample->labels);
+    }
+    if (has_labels || braces) {
+        *out++ = '}';
+    }
+    *out++ = ' ';
+    out = copy(out, sample->value.start, sample->value.length, limit);
+    if (sample->stamp.length > 0) {
+        *out++ = ' ';
+        out = copy(out, sample->stamp.start, sample->stamp.length, limit);
+        *out++ = '\n';
+    } else {
+        memcpy(out, run->tail, SLACK);
+        if (run->tail_length > SLACK) {
+            memcpy(out, run->tail, run->tail_length);
+        }
+        out += run->tail_length;
+    }
+    run->length = (size_t)(out - run->out);
+}
+
+static sa_error_t *add_sample(run_t *run, sa_exposition_sample_t *sample)
+{
+    size_t limit = run->exposition->part_limit;
+    sa_exposition_text_t name = sample->name;
+    bool patched = sample->odd_name || sample->odd_labels;
+    size_t size;
+
+    if (sample->maybe_taken && !look_closer(run, sample, &patched)) {
+        return SA_OK;
+    }
+    if (patched && !patch_sample(run, sample)) {
+        count_bad(run, run->line, "larger than a part");
+        return SA_OK;
+    }
+    size = sample_size(run, sample);
+    if (size > limit) {
+        count_bad(run, run->line, "larger than a part");
+        return SA_OK;
+    }
+    if (!belongs(&run->family, &name)) {
+        begin_family(run, &name, sample->quoted);
+    }
+    if (!run->family.in_part) {
+        SA_TRY(open_family(run, size));
+    } else if (run->length + size > limit) {
+        SA_TRY(make_room(run, size));
+    }
+    grow(run, size);
+    write_sample(run, sample);
+    run->part_samples++;
+    run->family.part_samples++;
+    run->family.samples++;
+    return SA_OK;
+}
+
+/* ---- lines ----------------------------------------------------------------------- */
+
+/* Keep TEXT as the family's, once; a repeat that says the same is nothing new,
+ * another one would make the part unreadable. */
+static void keep_meta(run_t *run, sa_exposition_text_t *place, const sa_exposition_meta_t *meta,
+                      const char *reason)
+{
+    if (place->start && is_same(place, &meta->text)) {
+        return;
+    }
+    if (place->start || run->family.samples > 0) {
+        count_bad(run, run->line, reason);
+        return;
+    }
+    *place = meta->text;
+}
+
+static void add_meta(run_t *run, const sa_exposition_meta_t *meta)
+{
+    family_t *family = &run->family;
+
+    if (!is_same(&family->name, &meta->name)) {
+        begin_family(run, &meta->name, meta->quoted);
+    }
+    if (meta->is_type) {
+        keep_meta(run, &family->type, meta, "a TYPE after samples of the family, or a second");
+    } else {
+        keep_meta(run, &family->help, meta, "a HELP after samples of the family, or a second");
+        family->help_is_odd = family->help_is_odd || (meta->odd && family->samples == 0);
+    }
+}
+
+/* Read [LINE, END); *END is a line end. */
+static sa_error_t *read_line(run_t *run, const char *line, const char *end)
+{
+    sa_exposition_sample_t *sample = &run->exposition->sample;
+    sa_exposition_fault_t fault;
+    sa_exposition_meta_t meta;
+    bool is_meta;
+
+    if (end > line && end[-1] == '\r') {
+        end--;
+    }
+    run->line = line;
+    run->line_end = end;
+    if ((size_t)(end - line) > run->exposition->part_limit) {
+        count_bad(run, line, "larger than a part");
+        return SA_OK;
+    }
+    while (*line == ' ' || *line == '\t') {
+        line++;
+    }
+    if (line == end) {
+        return SA_OK;
+    }
+    if (*line != '#') {
+        if (sa_exposition__read_sample(sample, line, end, run->page_end,
+                                       run->exposition->watched, &fault)) {
+            return add_sample(run, sample);
+        }
+        count_bad(run, fault.at, fault.reason);
+    } else if (!sa_exposition__read_comment(&meta, &is_meta, line, end, run->page_end, &fault)) {
+        count_bad(run, fault.at, fault.reason);
+    } else if (is_meta) {
+        add_meta(run, &meta);
+    }
+    return SA_OK;
+}
+
+/* The last line has no line end, and nothing behind the page may be read. */
+static sa_error_t *read_last_line(run_t *run, const char *line, size_t length)
+{
+    sa_buf_t *copied = &run->exposition->last_line;
+
+    sa_buf_clear(copied);
+    if (!sa_buf_append(copied, line, length) || !sa_buf_append(copied, "\n", 1)) {
+        run->line = line;
+        run->line_end = line + length;
+        count_bad(run, line, "larger than a part");
+        return SA_OK;
+    }
+    run->page_end = copied->data + copied->length;
+    return read_line(run, copied->data, copied->data + length);
+}
+
+static sa_error_t *read_page(run_t *run, const char *page, size_t length)
+{
+    const char *p = page;
+    const char *page_end = page + length;
+
+    while (p < page_end) {
+        const char *end = memchr(p, '\n', (size_t)(page_end - p));
+
+        run->line_number++;
+        if (!end) {
+            return read_last_line(run, p, (size_t)(page_end - p));
+        }
+        SA_TRY(read_line(run, p, end));
+        p = end + 1;
+    }
+    return SA_OK;
+}
+
+/* A first guess at the part's size: labels and stamps on all of the page. */
+static void prepare_part(run_t *run, size_t length)
+{
+    sa_buf_t *part = &run->exposition->part;
+    size_t guess = length + length / 2 + SA_EXPOSITION_PART_MIN;
+
+    sa_buf_clear(part);
+    run->out = sa_buf_reserve(part, guess < part->limit ? guess : part->limit);
+}
+
+static void tidy(sa_exposition_t *exposition)
+{
+    if (exposition->part.capacity > KEEP_BYTES) {
+        sa_buf_free(&exposition->part);
+    }
+    sa_buf_free(&exposition->patch);
+    sa_buf_free(&exposition->last_line);
+}
+
+sa_error_t *sa_exposition_run(sa_exposition_result_t *result, sa_exposition_t *exposition,
+                              const char *page, size_t length, apr_time_t scraped_at,
+                              sa_exposition_part_fn_t part, void *baton)
+{
+    run_t run = {.exposition = exposition, .result = result, .part = part, .baton = baton};
+    sa_error_t *err;
+
+    memset(result, 0, sizeof(*result));
+    memset(exposition->families, 0, sizeof(exposition->families));
+    run.page_end = page + length;
+    run.tail_length = (size_t)apr_snprintf(run.tail, sizeof(run.tail), " %" APR_INT64_T_FMT "\n",
+                                           (apr_int64_t)(scraped_at / 1000));
+    prepare_part(&run, length);
+    err = read_page(&run, page, length);
+    if (!err && run.length > 0) {
+        err = flush(&run, run.length, run.part_samples);
+    }
+    tidy(exposition);
+    return err;
+}

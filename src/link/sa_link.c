@@ -1,0 +1,408 @@
+/* The link's life: the library, the thread that connects and watches, up and
+ * down.
+ *
+ * The thread: wait, try each URL once, watch what came up until it goes, and
+ * again.  The wait comes before the first attempt after a loss as well: the
+ * neighbours lost theirs at the same moment. */
+#include "sa_link_private.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "sa_os_clock.h"
+#include "sa_pool.h"
+#include "sa_random.h"
+#include "sa_stats.h"
+#include "sa_time.h"
+
+#define LIBRARY_CLOSE_MS 5000
+/* A machine up for less than this has just booted, and so have its neighbours. */
+#define JUST_BOOTED apr_time_from_sec(300)
+#define BOOT_SPREAD 20
+/* What is on its way when a reload ends the connection. */
+#define RELOAD_FLUSH apr_time_from_sec(1)
+
+static apr_pool_t *library_pool;
+
+typedef struct opening_t {
+    natsStatus status;
+} opening_t;
+
+/* In a thread of ours, whose name and blocked signals nats.c's threads take
+ * over. */
+static void open_library(void *baton)
+{
+    opening_t *opening = baton;
+    natsClientConfig config;
+
+    memset(&config, 0, sizeof(config));
+    config.DefaultWriteDeadline = apr_time_as_msec(SA_LINK_WRITE_DEADLINE);
+    config.LockSpinCount = 0;
+    config.DefaultToThreadPool = true;
+    config.ThreadPoolMax = 1;
+    config.ReplyThreadPoolMax = 1;
+    opening->status = nats_OpenWithConfig(&config);
+}
+
+sa_error_t *sa_link_library_open(void)
+{
+    opening_t opening = { NATS_ERR };
+    sa_os_thread_t *thread;
+
+    SA_ASSERT(!library_pool);
+    library_pool = sa_pool_create_root();
+    SA_TRY(sa_link__tls_open(library_pool));
+    SA_TRY_APR(sa_os_thread_start(&thread, "nats-lib", open_library, &opening, library_pool),
+               "cannot start a thread to open the NATS library");
+    sa_os_thread_join(thread);
+    return sa_link__error(opening.status, "cannot open the NATS library");
+}
+
+void sa_link_library_close(void)
+{
+    nats_CloseAndWait(LIBRARY_CLOSE_MS);
+}
+
+const char *sa_link_library_version(void)
+{
+    return nats_GetVersion();
+}
+
+sa_error_t *sa_link_create(sa_link_t **link, apr_pool_t *pool)
+{
+    sa_link_t *made = apr_pcalloc(pool, sizeof(*made));
+
+    made->pool = pool;
+    made->mutex = sa_os_mutex_create(pool);
+    made->cond = sa_os_cond_create(pool);
+    made->denial_pool = sa_pool_create_root();
+    made->max_payload = SA_LINK_PAYLOAD_CAP;
+    memcpy(made->inbox, "_INBOX.", 7);
+    sa_random_text(made->inbox + 7, SA_LINK_INBOX_RANDOM);
+    *link = made;
+    return SA_OK;
+}
+
+void sa_link_on_edge(sa_link_t *link, sa_link_edge_fn_t fn, void *baton)
+{
+    SA_ASSERT(!link->thread);
+    link->edge = fn;
+    link->edge_baton = baton;
+}
+
+void sa_link_on_ack(sa_link_t *link, sa_link_ack_fn_t fn, void *baton)
+{
+    SA_ASSERT(!link->thread);
+    link->ack = fn;
+    link->ack_baton = baton;
+}
+
+bool sa_link__is_interrupted(sa_link_t *link)
+{
+    bool interrupted;
+
+    sa_os_mutex_lock(link->mutex);
+    interrupted = link->stopping || link->fresh;
+    sa_os_mutex_unlock(link->mutex);
+    return interrupted;
+}
+
+bool sa_link_is_up(sa_link_t *link)
+{
+    bool up;
+
+    sa_os_mutex_lock(link->mutex);
+    up = link->conn != NULL && !link->conn->closed && !link->stopping;
+    sa_os_mutex_unlock(link->mutex);
+    return up;
+}
+
+sa_link__conn_t *sa_link__acquire(sa_link_t *link)
+{
+    sa_link__conn_t *conn = NULL;
+
+    sa_os_mutex_lock(link->mutex);
+    if (link->conn && !link->conn->closed && !link->stopping) {
+        conn = link->conn;
+        conn->users++;
+    }
+    sa_os_mutex_unlock(link->mutex);
+    return conn;
+}
+
+void sa_link__release(sa_link__conn_t *conn)
+{
+    sa_link_t *link = conn->link;
+
+    sa_os_mutex_lock(link->mutex);
+    conn->users--;
+    if (conn->users == 0) {
+        sa_os_cond_broadcast(link->cond);
+    }
+    sa_os_mutex_unlock(link->mutex);
+}
+
+static void tell_edge(sa_link_t *link, bool up)
+{
+    if (link->edge) {
+        link->edge(link->edge_baton, up);
+    }
+}
+
+/* Wait until DEADLINE or an interruption. */
+static void wait_until(sa_link_t *link, apr_interval_time_t deadline)
+{
+    sa_os_mutex_lock(link->mutex);
+    while (!link->stopping && !link->fresh && sa_time_mono() < deadline) {
+        sa_os_cond_wait(link->cond, link->mutex, deadline);
+    }
+    sa_os_mutex_unlock(link->mutex);
+}
+
+/* Settings of a reload take the old ones' place. */
+static bool take_settings(sa_link_t *link)
+{
+    sa_link__settings_t *fresh;
+
+    sa_os_mutex_lock(link->mutex);
+    fresh = link->fresh;
+    link->fresh = NULL;
+    if (fresh) {
+        sa_link__forget_denials(link);
+    }
+    sa_os_mutex_unlock(link->mutex);
+    if (!fresh) {
+        return false;
+    }
+    if (link->settings) {
+        apr_pool_destroy(link->settings->pool);
+    }
+    link->settings = fresh;
+    sa_backoff_init(&link->backoff, fresh->wait_first, fresh->wait_max);
+    return true;
+}
+
+static void say_failure(const sa_link__url_t *url, const sa_link__failure_t *failure)
+{
+    const sa_field_t fields[] = { SA_S("url", url->text), SA_S("reason", failure->reason),
+                                  SA_FIELD_END };
+
+    sa_log_write(failure->event, fields);
+    sa_stats_set_text(SA_STAT_TEXT_link_error, failure->reason);
+}
+
+/* One pass over the URLs. */
+static sa_link__conn_t *try_urls(sa_link_t *link)
+{
+    sa_link__failure_t failure;
+    sa_link__conn_t *conn = NULL;
+
+    for (int i = 0; !conn && i < link->settings->url_count; i++) {
+        const sa_link__url_t *url = &link->settings->urls[i];
+
+        if (sa_link__is_interrupted(link)) {
+            return NULL;
+        }
+        conn = sa_link__connect(link, url, &failure);
+        if (!conn && !sa_link__is_interrupted(link)) {
+            sa_stats_add(SA_STAT_link_connect_failures, 1);
+            say_failure(url, &failure);
+        }
+    }
+    return conn;
+}
+
+static void begin(sa_link_t *link, sa_link__conn_t *conn)
+{
+    char id[128] = "";
+
+    natsConnection_GetConnectedServerId(conn->nc, id, sizeof(id));
+    sa_stats_set_text(SA_STAT_TEXT_link_url, conn->url->text);
+    sa_stats_set_text(SA_STAT_TEXT_link_server_id, id);
+    sa_stats_set_text(SA_STAT_TEXT_link_error, NULL);
+    sa_stats_add(SA_STAT_link_connects, 1);
+    sa_stats_set(SA_STAT_link_connected, 1);
+    SA_LOG(link_up, SA_S("url", conn->url->text), SA_S("server", id));
+    sa_os_mutex_lock(link->mutex);
+    link->max_payload = conn->max_payload;
+    link->conn = conn;
+    sa_os_mutex_unlock(link->mutex);
+    tell_edge(link, true);
+}
+
+/* Until the connection ends, or is to end. */
+static void watch(sa_link_t *link, sa_link__conn_t *conn)
+{
+    bool over = false;
+
+    while (!over) {
+        sa_os_mutex_lock(link->mutex);
+        while (!link->stopping && !link->fresh && !conn->closed && !link->news) {
+            sa_os_cond_wait(link->cond, link->mutex, SA_OS_NEVER);
+        }
+        over = link->stopping || link->fresh || conn->closed;
+        sa_os_mutex_unlock(link->mutex);
+        sa_link__say_news(link);
+    }
+}
+
+/* Give what was published the time to arrive. */
+static void flush(sa_link_t *link, sa_link__conn_t *conn)
+{
+    apr_interval_time_t left = RELOAD_FLUSH;
+    bool closed;
+
+    sa_os_mutex_lock(link->mutex);
+    if (link->stopping) {
+        left = link->stop_deadline - sa_time_mono();
+    }
+    closed = conn->closed;
+    sa_os_mutex_unlock(link->mutex);
+    if (!closed && left > 0) {
+        natsConnection_FlushTimeout(conn->nc, apr_time_as_msec(left) + 1);
+    }
+}
+
+/* Say why, in the words of whoever ended it. */
+static void say_end(sa_link_t *link, sa_link__conn_t *conn)
+{
+    sa_link__failure_t failure;
+
+    sa_os_mutex_lock(link->mutex);
+    sa_link__fail_status(&failure, NATS_CONNECTION_CLOSED, conn->reason);
+    sa_os_mutex_unlock(link->mutex);
+    if (sa_link__is_interrupted(link)) {
+        SA_LOG(link_closed, SA_S("url", conn->url->text));
+        return;
+    }
+    if (failure.event != SA_EVENT_link_lost) {
+        say_failure(conn->url, &failure);
+    }
+    SA_LOG(link_down, SA_S("url", conn->url->text), SA_S("reason", failure.reason));
+    sa_stats_set_text(SA_STAT_TEXT_link_error, failure.reason);
+}
+
+static void end(sa_link_t *link, sa_link__conn_t *conn)
+{
+    sa_os_mutex_lock(link->mutex);
+    link->conn = NULL;
+    sa_os_mutex_unlock(link->mutex);
+    sa_stats_set(SA_STAT_link_connected, 0);
+    sa_stats_set_text(SA_STAT_TEXT_link_url, NULL);
+    sa_stats_set_text(SA_STAT_TEXT_link_server_id, NULL);
+    say_end(link, conn);
+    tell_edge(link, false);
+    if (sa_time_mono() - conn->since >= SA_LINK_STOOD) {
+        sa_backoff_reset(&link->backoff);
+    }
+    sa_link__disconnect(conn);
+}
+
+static apr_interval_time_t first_wait(const sa_link__settings_t *settings)
+{
+    apr_interval_time_t spread = settings->spread;
+    sa_random_t random;
+
+    if (sa_os_clock_boot() < JUST_BOOTED) {
+        spread *= BOOT_SPREAD;
+    }
+    sa_random_init(&random);
+    return (apr_interval_time_t)sa_random_below(&random, (apr_uint64_t)spread);
+}
+
+/* One connection, from the first attempt to its end. */
+static void turn(sa_link_t *link)
+{
+    sa_link__conn_t *conn = try_urls(link);
+
+    if (conn) {
+        begin(link, conn);
+        watch(link, conn);
+        flush(link, conn);
+        end(link, conn);
+    }
+}
+
+static bool is_stopping(sa_link_t *link)
+{
+    bool stopping;
+
+    sa_os_mutex_lock(link->mutex);
+    stopping = link->stopping;
+    sa_os_mutex_unlock(link->mutex);
+    return stopping;
+}
+
+static void run(void *baton)
+{
+    sa_link_t *link = baton;
+
+    take_settings(link);
+    wait_until(link, sa_time_mono() + first_wait(link->settings));
+    while (!is_stopping(link)) {
+        take_settings(link);
+        if (link->settings->url_count == 0) {
+            wait_until(link, SA_OS_NEVER);
+            continue;
+        }
+        turn(link);
+        wait_until(link, sa_time_mono() + sa_backoff_next(&link->backoff));
+    }
+    sa_link__dial_close(link);
+    apr_pool_destroy(link->settings->pool);
+    nats_ReleaseThreadMemory();
+}
+
+/* Of two reloads the later one counts. */
+static void put_settings(sa_link_t *link, sa_link__settings_t *settings)
+{
+    sa_link__settings_t *unused;
+
+    sa_os_mutex_lock(link->mutex);
+    unused = link->fresh;
+    link->fresh = settings;
+    sa_os_cond_broadcast(link->cond);
+    sa_os_mutex_unlock(link->mutex);
+    if (unused) {
+        apr_pool_destroy(unused->pool);
+    }
+}
+
+sa_error_t *sa_link_start(sa_link_t *link, const sa_config_t *config)
+{
+    SA_ASSERT(!link->thread);
+    put_settings(link, sa_link__settings_create(config));
+    SA_TRY_APR(sa_os_thread_start(&link->thread, "link", run, link, link->pool),
+               "cannot start the link's thread");
+    return SA_OK;
+}
+
+sa_error_t *sa_link_reload(sa_link_t *link, const sa_config_t *config)
+{
+    put_settings(link, sa_link__settings_create(config));
+    return SA_OK;
+}
+
+void sa_link_stop(sa_link_t *link, apr_interval_time_t timeout)
+{
+    sa_os_mutex_lock(link->mutex);
+    if (!link->stopping) {
+        link->stopping = true;
+        link->stop_deadline = sa_time_mono() + timeout;
+    }
+    sa_os_cond_broadcast(link->cond);
+    sa_os_mutex_unlock(link->mutex);
+    if (link->thread) {
+        sa_os_thread_join(link->thread);
+        link->thread = NULL;
+    }
+    if (link->fresh) {
+        apr_pool_destroy(link->fresh->pool);
+        link->fresh = NULL;
+    }
+    if (link->denial_pool) {
+        apr_pool_destroy(link->denial_pool);
+        link->denial_pool = NULL;
+    }
+}

@@ -1,0 +1,299 @@
+/* One attempt, and the end of a connection.  The link's thread only. */
+#include "sa_link_private.h"
+
+#include <string.h>
+
+#include <apr_portable.h>
+#include <apr_strings.h>
+
+#include "sa_pool.h"
+#include "sa_stats.h"
+#include "sa_time.h"
+
+/* nats.c's last callbacks come at once; should they not, the memory is left to
+ * them. */
+#define LAST_CALLBACKS apr_time_from_sec(5)
+
+/* -1 here, INVALID_SOCKET there. */
+#define NO_SOCKET ((apr_os_sock_t)-1)
+
+/* The socket on its way from us to nats.c. */
+typedef struct hand_over_t {
+    apr_socket_t *socket;
+} hand_over_t;
+
+/* Runs inside natsConnection_Connect().  From here on nats.c closes it. */
+static natsStatus hand_over(natsSock *fd, char *host, int port, void *baton)
+{
+    hand_over_t *hand = baton;
+    apr_os_sock_t given = NO_SOCKET;
+    apr_os_sock_t none = NO_SOCKET;
+
+    (void)host;
+    (void)port;
+    *fd = NO_SOCKET;
+    if (!hand->socket || apr_os_sock_get(&given, hand->socket) != APR_SUCCESS) {
+        return NATS_NO_SERVER;
+    }
+    apr_os_sock_put(&hand->socket, &none, NULL);
+    hand->socket = NULL;
+    *fd = given;
+    return NATS_OK;
+}
+
+static void on_closed(natsConnection *nc, void *baton)
+{
+    sa_link__conn_t *conn = baton;
+    char words[SA_LINK_REASON] = "";
+
+    natsConnection_ReadLastError(nc, words, sizeof(words));
+    sa_os_mutex_lock(conn->link->mutex);
+    if (!conn->reason[0]) {
+        apr_cpystrn(conn->reason, words, sizeof(conn->reason));
+    }
+    conn->closed = true;
+    sa_os_cond_broadcast(conn->link->cond);
+    sa_os_mutex_unlock(conn->link->mutex);
+}
+
+static void on_lame_duck(natsConnection *nc, void *baton)
+{
+    sa_link__conn_t *conn = baton;
+
+    (void)nc;
+    sa_os_mutex_lock(conn->link->mutex);
+    conn->link->lame_duck = true;
+    conn->link->news = true;
+    sa_os_cond_broadcast(conn->link->cond);
+    sa_os_mutex_unlock(conn->link->mutex);
+}
+
+/* Run CALL unless an earlier one failed. */
+#define STEP(call)              \
+    do {                        \
+        if (status == NATS_OK) { \
+            status = (call);    \
+        }                       \
+    } while (0)
+
+static natsStatus set_behaviour(natsOptions *options, const sa_link__settings_t *settings,
+                                apr_interval_time_t left, apr_pool_t *pool)
+{
+    natsStatus status = NATS_OK;
+
+    STEP(natsOptions_SetName(options, apr_pstrcat(pool, "stone-age-agent/", settings->code,
+                                                  NULL)));
+    STEP(natsOptions_SetTimeout(options, left > 0 ? apr_time_as_msec(left) + 1 : 1));
+    STEP(natsOptions_SetAllowReconnect(options, false));
+    STEP(natsOptions_SetIgnoreDiscoveredServers(options, true));
+    STEP(natsOptions_SetPingInterval(options, apr_time_as_msec(settings->ping_interval)));
+    STEP(natsOptions_SetMaxPingsOut(options, 2));
+    STEP(natsOptions_SetWriteDeadline(options, apr_time_as_msec(SA_LINK_WRITE_DEADLINE)));
+    /* No flusher thread: an answer leaves in the thread that gives it, and the
+     * one that gives it hears when it cannot leave. */
+    STEP(natsOptions_SetSendAsap(options, true));
+    STEP(natsOptions_UseGlobalMessageDelivery(options, true));
+    return status;
+}
+
+static natsStatus set_callbacks(natsOptions *options, sa_link__conn_t *conn, hand_over_t *hand)
+{
+    natsStatus status = natsOptions_SetURL(options, conn->url->dial);
+
+    STEP(natsOptions_SetProxyConnHandler(options, hand_over, hand));
+    STEP(natsOptions_SetClosedCB(options, on_closed, conn));
+    STEP(natsOptions_SetErrorHandler(options, sa_link__on_error, conn));
+    STEP(natsOptions_SetLameDuckModeCB(options, on_lame_duck, conn));
+    return status;
+}
+
+static apr_status_t drop_options(void *options)
+{
+    natsOptions_Destroy(options);
+    return APR_SUCCESS;
+}
+
+/* Options for a server that said INFO; NULL: FAILURE says why. */
+static natsOptions *make_options(sa_link__failure_t *failure, sa_link__conn_t *conn,
+                                 const sa_link__info_t *info, hand_over_t *hand,
+                                 apr_interval_time_t left, apr_pool_t *pool)
+{
+    sa_link__settings_t *settings = conn->link->settings;
+    sa_link__auth_t *auth = apr_pcalloc(pool, sizeof(*auth));
+    bool tls = conn->url->tls || settings->tls || info->tls_required;
+    natsOptions *options;
+    natsStatus status = natsOptions_Create(&options);
+
+    if (status != NATS_OK) {
+        sa_link__fail_status(failure, status, NULL);
+        return NULL;
+    }
+    apr_pool_cleanup_register(pool, options, drop_options, apr_pool_cleanup_null);
+    if (!sa_link__auth_read(auth, failure, settings, conn->url, pool)
+        || (tls && !sa_link__tls_apply(options, failure, settings, conn->url->host, pool))) {
+        return NULL;
+    }
+    STEP(set_behaviour(options, settings, left, pool));
+    STEP(set_callbacks(options, conn, hand));
+    STEP(sa_link__auth_apply(options, auth));
+    if (status != NATS_OK) {
+        sa_link__fail_status(failure, status, sa_link__last_words());
+        return NULL;
+    }
+    return options;
+}
+
+/* A server that wants a client certificate and gets none breaks off in its own
+ * words, or without any. */
+static void explain(sa_link__failure_t *failure, const sa_link__settings_t *settings,
+                    const sa_link__info_t *info)
+{
+    if (info->tls_verify && !settings->cert_file[0]
+        && (failure->event == SA_EVENT_link_lost || failure->event == SA_EVENT_link_tls_failed)) {
+        sa_link__fail(failure, SA_EVENT_link_tls_client_cert,
+                      "the server wants a client certificate and none is configured");
+    }
+}
+
+static bool speak(sa_link__conn_t *conn, sa_link__failure_t *failure, natsOptions *options,
+                  const sa_link__info_t *info)
+{
+    natsStatus status;
+
+    /* nats.c keeps the words of a thread's last failure and would take those of
+     * an earlier handshake for this one's. */
+    nats_ReleaseThreadMemory();
+    sa_os_thread_set_name("nats-io");   /* its threads begin with our name */
+    status = natsConnection_Connect(&conn->nc, options);
+    sa_os_thread_set_name("link");
+    if (status == NATS_OK) {
+        conn->max_payload = info->max_payload;
+        return true;
+    }
+    conn->nc = NULL;
+    if (!sa_link__tls_verdict(failure)) {
+        sa_link__fail_status(failure, status, sa_link__last_words());
+        explain(failure, conn->link->settings, info);
+    }
+    return false;
+}
+
+/* Subscribe, and make sure that the server has it all before anybody is told. */
+static bool subscribe(sa_link__conn_t *conn, sa_link__failure_t *failure,
+                      const sa_link__info_t *info, apr_interval_time_t deadline)
+{
+    apr_interval_time_t left = deadline - sa_time_mono();
+    natsStatus status;
+
+    sa_os_thread_set_name("nats-deliver");
+    status = sa_link__subscribe_all(conn);
+    sa_os_thread_set_name("link");
+    nats_ReleaseThreadMemory();
+    STEP(natsConnection_FlushTimeout(conn->nc, left > 0 ? apr_time_as_msec(left) + 1 : 1));
+    if (status == NATS_OK) {
+        nats_GetLastError(&status);     /* see sa_link_probe() */
+    }
+    if (status != NATS_OK) {
+        sa_os_mutex_lock(conn->link->mutex);
+        sa_link__fail_status(failure, status, conn->reason);
+        sa_os_mutex_unlock(conn->link->mutex);
+        explain(failure, conn->link->settings, info);
+        return false;
+    }
+    return true;
+}
+
+static sa_link__conn_t *conn_create(sa_link_t *link, const sa_link__url_t *url)
+{
+    apr_pool_t *pool = sa_pool_create_root();
+    sa_link__conn_t *conn = apr_pcalloc(pool, sizeof(*conn));
+
+    conn->pool = pool;
+    conn->link = link;
+    conn->url = url;
+    return conn;
+}
+
+static bool attempt(sa_link__conn_t *conn, sa_link__failure_t *failure, apr_pool_t *pool)
+{
+    apr_interval_time_t deadline = sa_time_mono() + conn->link->settings->connect_timeout;
+    hand_over_t *hand = apr_pcalloc(pool, sizeof(*hand));
+    sa_link__info_t info;
+    natsOptions *options;
+    bool ok;
+
+    if (!sa_link__dial(&hand->socket, &info, failure, conn->link, conn->url, deadline, pool)) {
+        return false;
+    }
+    options = make_options(failure, conn, &info, hand, deadline - sa_time_mono(), pool);
+    ok = options && speak(conn, failure, options, &info);
+    if (hand->socket) {
+        apr_socket_close(hand->socket);
+    }
+    return ok && subscribe(conn, failure, &info, deadline);
+}
+
+sa_link__conn_t *sa_link__connect(sa_link_t *link, const sa_link__url_t *url,
+                                  sa_link__failure_t *failure)
+{
+    apr_pool_t *pool = sa_pool_create_root();
+    sa_link__conn_t *conn = conn_create(link, url);
+
+    if (!attempt(conn, failure, pool)) {
+        sa_link__disconnect(conn);
+        conn = NULL;
+    } else {
+        conn->since = sa_time_mono();
+    }
+    sa_link__tls_close();
+    apr_pool_destroy(pool);
+    return conn;
+}
+
+/* Nobody may be publishing, and nats.c must be done with our memory. */
+static bool wait_last_callbacks(sa_link__conn_t *conn)
+{
+    sa_link_t *link = conn->link;
+    apr_interval_time_t deadline = sa_time_mono() + LAST_CALLBACKS;
+    bool done;
+
+    sa_os_mutex_lock(link->mutex);
+    while (!(conn->closed && conn->open_subs == 0) && sa_time_mono() < deadline) {
+        sa_os_cond_wait(link->cond, link->mutex, deadline);
+    }
+    done = conn->closed && conn->open_subs == 0;
+    sa_os_mutex_unlock(link->mutex);
+    return done;
+}
+
+static void release_subscriptions(sa_link__conn_t *conn)
+{
+    for (int i = 0; i < conn->live_count; i++) {
+        sa_os_mutex_lock(conn->link->mutex);
+        sa_link__count_dropped(&conn->live[i]);
+        sa_os_mutex_unlock(conn->link->mutex);
+    }
+    natsConnection_Close(conn->nc);
+    for (int i = 0; i < conn->live_count; i++) {
+        natsSubscription_Destroy(conn->live[i].sub);
+    }
+}
+
+void sa_link__disconnect(sa_link__conn_t *conn)
+{
+    sa_link_t *link = conn->link;
+
+    sa_os_mutex_lock(link->mutex);
+    while (conn->users > 0) {       /* each is held by the write deadline at most */
+        sa_os_cond_wait(link->cond, link->mutex, SA_OS_NEVER);
+    }
+    sa_os_mutex_unlock(link->mutex);
+    if (conn->nc) {
+        release_subscriptions(conn);
+        natsConnection_Destroy(conn->nc);
+        if (!wait_last_callbacks(conn)) {
+            return;     /* left to callbacks that may still come */
+        }
+    }
+    apr_pool_destroy(conn->pool);
+}

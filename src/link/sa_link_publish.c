@@ -1,0 +1,271 @@
+/* What goes out.  Any thread.
+ *
+ * Sizes are checked here first: an oversize publish is answered by the server
+ * with a disconnect.  So are subjects and headers, because nats.c writes them
+ * as they are, and a blank or a line end in one would become protocol. */
+#include "sa_link_private.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "sa_pool.h"
+#include "sa_stats.h"
+#include "sa_time.h"
+
+/* "NATS/1.0\r\n" and the empty line. */
+#define HEADER_FRAME 12
+
+static bool is_publishable(const char *subject)
+{
+    size_t length = strlen(subject);
+    char before = '.';
+
+    if (length == 0 || length > SA_LINK_SUBJECT_LIMIT) {
+        return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)subject[i];
+
+        if (c <= ' ' || c == 0x7f || c == '*' || c == '>' || (c == '.' && before == '.')) {
+            return false;
+        }
+        before = subject[i];
+    }
+    return before != '.';
+}
+
+static bool is_header_name(const char *name)
+{
+    if (!name[0]) {
+        return false;
+    }
+    for (; *name; name++) {
+        unsigned char c = (unsigned char)*name;
+
+        if (c <= ' ' || c >= 0x7f || c == ':') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_header_value(const char *value)
+{
+    for (; *value; value++) {
+        unsigned char c = (unsigned char)*value;
+
+        if ((c < ' ' && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Add NAME: VALUE to MSG and its size on the wire to *SIZE. */
+static sa_error_t *add_header(natsMsg *msg, size_t *size, const char *name, const char *value)
+{
+    if (!is_header_name(name) || !is_header_value(value)) {
+        return sa_error(SA_ERR_PARSE, NULL, "a message header has a bad name or value");
+    }
+    *size += strlen(name) + 2 + strlen(value) + 2;
+    if (*size > SA_LINK_HEADROOM) {
+        return sa_error(SA_ERR_TOO_LARGE, NULL, "message headers of more than %d bytes",
+                        SA_LINK_HEADROOM);
+    }
+    return sa_link__error(natsMsgHeader_Set(msg, name, value), "cannot set a message header");
+}
+
+/* HEADERS is "Name: value\n" lines. */
+static sa_error_t *add_headers(natsMsg *msg, size_t *size, const char *headers,
+                               apr_pool_t *scratch_pool)
+{
+    char *line;
+    char *rest;
+
+    if (strlen(headers) > SA_LINK_HEADROOM) {
+        return sa_error(SA_ERR_TOO_LARGE, NULL, "message headers of more than %d bytes",
+                        SA_LINK_HEADROOM);
+    }
+    rest = apr_pstrdup(scratch_pool, headers);
+    while (*rest) {
+        char *end = strchr(rest, '\n');
+        char *colon;
+
+        line = rest;
+        rest = end ? end + 1 : rest + strlen(rest);
+        if (end) {
+            *end = '\0';
+        }
+        colon = strstr(line, ": ");
+        if (!colon) {
+            return sa_error(SA_ERR_PARSE, NULL, "a message header without a colon and a blank");
+        }
+        *colon = '\0';
+        SA_TRY(add_header(msg, size, line, colon + 2));
+    }
+    return SA_OK;
+}
+
+static sa_error_t *fill_headers(natsMsg *msg, size_t *size, const char *headers,
+                                const char *msg_id)
+{
+    apr_pool_t *pool;
+    sa_error_t *err = SA_OK;
+
+    if (headers && headers[0]) {
+        pool = sa_pool_create_root();
+        err = add_headers(msg, size, headers, pool);
+        apr_pool_destroy(pool);
+    }
+    if (!err && msg_id) {
+        err = add_header(msg, size, "Nats-Msg-Id", msg_id);
+    }
+    if (*size > 0) {
+        *size += HEADER_FRAME;
+    }
+    return err;
+}
+
+static apr_int64_t current_limit(sa_link_t *link)
+{
+    apr_int64_t limit;
+
+    sa_os_mutex_lock(link->mutex);
+    limit = link->max_payload;
+    sa_os_mutex_unlock(link->mutex);
+    return limit;
+}
+
+/* The server may lower its limit while we are connected; nats.c has noticed. */
+static void learn_limit(sa_link__conn_t *conn)
+{
+    apr_int64_t limit = natsConnection_GetMaxPayload(conn->nc);
+
+    if (limit >= 1 && limit < SA_LINK_PAYLOAD_CAP) {
+        sa_os_mutex_lock(conn->link->mutex);
+        conn->link->max_payload = limit;
+        sa_os_mutex_unlock(conn->link->mutex);
+    }
+}
+
+size_t sa_link_max_payload(sa_link_t *link)
+{
+    size_t limit = (size_t)current_limit(link);
+
+    return limit >= 2 * (size_t)SA_LINK_HEADROOM ? limit - SA_LINK_HEADROOM : limit / 2;
+}
+
+static sa_error_t *too_large(size_t size, apr_int64_t limit)
+{
+    return sa_error(SA_ERR_TOO_LARGE, NULL,
+                    "message of %" APR_SIZE_T_FMT " bytes; the bus takes %" APR_INT64_T_FMT,
+                    size, limit);
+}
+
+static sa_error_t *send_msg(sa_link__conn_t *conn, natsMsg *msg, const char *subject)
+{
+    natsStatus status = natsConnection_PublishMsg(conn->nc, msg);
+
+    if (status == NATS_OK) {
+        return SA_OK;
+    }
+    if (status == NATS_MAX_PAYLOAD) {
+        learn_limit(conn);
+    }
+    if (status == NATS_TIMEOUT) {
+        /* The write deadline: nats.c has given the connection up. */
+        return sa_error(SA_ERR_LINK_DOWN, NULL, "cannot publish to %s: the server takes nothing",
+                        subject);
+    }
+    SA_TRY_MSG(sa_link__error(status, "the library"), "cannot publish to %s", subject);
+    return SA_OK;
+}
+
+/* MSG is sent and stays the caller's. */
+static sa_error_t *send_checked(sa_link_t *link, natsMsg *msg, const char *subject,
+                                const char *headers, const char *msg_id, size_t length)
+{
+    apr_int64_t limit = current_limit(link);
+    sa_link__conn_t *conn;
+    sa_error_t *err;
+    size_t size = 0;
+
+    SA_TRY(fill_headers(msg, &size, headers, msg_id));
+    if ((apr_uint64_t)size + length > (apr_uint64_t)limit) {
+        return too_large(size + length, limit);
+    }
+    conn = sa_link__acquire(link);
+    if (!conn) {
+        return sa_error(SA_ERR_LINK_DOWN, NULL, NULL);
+    }
+    err = send_msg(conn, msg, subject);
+    sa_link__release(conn);
+    if (!err) {
+        sa_stats_add(SA_STAT_link_out_msgs, 1);
+        sa_stats_add(SA_STAT_link_out_bytes, length);
+    }
+    return err;
+}
+
+static sa_error_t *publish(sa_link_t *link, const char *subject, const char *reply,
+                           const char *headers, const char *msg_id, const void *data,
+                           size_t length)
+{
+    apr_int64_t limit = current_limit(link);
+    natsMsg *msg;
+    sa_error_t *err;
+
+    if (!is_publishable(subject)) {
+        return sa_error(SA_ERR_PARSE, NULL, "not a subject that can be published to");
+    }
+    if (length > (apr_uint64_t)limit) {
+        return too_large(length, limit);
+    }
+    if (!sa_link_is_up(link)) {
+        return sa_error(SA_ERR_LINK_DOWN, NULL, NULL);
+    }
+    SA_TRY(sa_link__error(natsMsg_Create(&msg, subject, reply, length > 0 ? data : NULL,
+                                         (int)length),
+                          "cannot make a message"));
+    err = send_checked(link, msg, subject, headers, msg_id, length);
+    natsMsg_Destroy(msg);
+    return err;
+}
+
+sa_error_t *sa_link_publish(sa_link_t *link, const char *subject, const char *headers,
+                            const void *data, size_t length)
+{
+    return publish(link, subject, NULL, headers, NULL, data, length);
+}
+
+sa_error_t *sa_link_publish_acked(sa_link_t *link, const char *subject, const char *headers,
+                                  const char *msg_id, const void *data, size_t length,
+                                  apr_uint64_t token)
+{
+    char reply[sizeof(link->inbox) + 18];
+
+    SA_ASSERT(link->ack);
+    apr_snprintf(reply, sizeof(reply), "%s.%" APR_UINT64_T_HEX_FMT, link->inbox, token);
+    return publish(link, subject, reply, headers, msg_id, data, length);
+}
+
+sa_error_t *sa_link_probe(sa_link_t *link, apr_interval_time_t timeout)
+{
+    sa_link__conn_t *conn = sa_link__acquire(link);
+    natsStatus status;
+
+    if (!conn) {
+        return sa_error(SA_ERR_LINK_DOWN, NULL, NULL);
+    }
+    /* When the ping cannot be written nats.c returns OK at once, and only the
+     * thread's last error tells. */
+    nats_ReleaseThreadMemory();
+    status = natsConnection_FlushTimeout(conn->nc, timeout > 0 ? apr_time_as_msec(timeout) + 1
+                                                               : 1);
+    if (status == NATS_OK) {
+        nats_GetLastError(&status);
+    }
+    sa_link__release(conn);
+    return sa_link__error(status, "no answer from the server");
+}

@@ -1,0 +1,216 @@
+/* What the link keeps of the configuration, and the reading of URLs. */
+#include "sa_link_private.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+#include "sa_pool.h"
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    if (c >= 'A' && c <= 'F') {
+        return c - 'A' + 10;
+    }
+    return -1;
+}
+
+/* Percent-decode TEXT[0..LENGTH); NULL when it is badly made. */
+static const char *decode(const char *text, size_t length, apr_pool_t *pool)
+{
+    char *out = apr_palloc(pool, length + 1);
+    size_t used = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        int high;
+        int low;
+
+        if (text[i] != '%') {
+            out[used++] = text[i];
+            continue;
+        }
+        if (length - i < 3) {
+            return NULL;
+        }
+        high = hex_digit(text[i + 1]);
+        low = hex_digit(text[i + 2]);
+        if (high < 0 || low < 0 || (high == 0 && low == 0)) {
+            return NULL;
+        }
+        out[used++] = (char)(high * 16 + low);
+        i += 2;
+    }
+    out[used] = '\0';
+    return out;
+}
+
+static bool read_userinfo(sa_link__url_t *url, const char *text, size_t length, apr_pool_t *pool)
+{
+    const char *colon = memchr(text, ':', length);
+
+    if (length == 0) {
+        return false;
+    }
+    if (!colon) {
+        url->user = decode(text, length, pool);
+        return url->user != NULL;
+    }
+    url->user = decode(text, (size_t)(colon - text), pool);
+    url->password = decode(colon + 1, length - (size_t)(colon - text) - 1, pool);
+    return url->user && url->password;
+}
+
+static bool read_port(sa_link__url_t *url, const char *text)
+{
+    size_t length = strlen(text);
+
+    if (length == 0 || length > 5 || strspn(text, "0123456789") != length) {
+        return false;
+    }
+    url->port = atoi(text);
+    return url->port >= 1 && url->port <= 65535;
+}
+
+/* "host", "host:port", "[v6]" or "[v6]:port". */
+static bool read_address(sa_link__url_t *url, const char *text, apr_pool_t *pool)
+{
+    const char *end;
+
+    if (text[0] == '[') {
+        end = strchr(text, ']');
+        if (!end || end == text + 1) {
+            return false;
+        }
+        url->host = apr_pstrmemdup(pool, text + 1, (apr_size_t)(end - text - 1));
+        end++;
+    } else {
+        end = text + strcspn(text, ":");
+        if (end == text) {
+            return false;
+        }
+        url->host = apr_pstrmemdup(pool, text, (apr_size_t)(end - text));
+    }
+    if (strlen(url->host) > 253 || strpbrk(url->host, " \t\r\n\"'\\/%?#@")) {
+        return false;
+    }
+    url->port = SA_LINK_PORT;
+    return end[0] == '\0' || (end[0] == ':' && read_port(url, end + 1));
+}
+
+static bool has_scheme(const char *text, const char *scheme)
+{
+    size_t length = strlen(scheme);
+
+    for (size_t i = 0; i < length; i++) {
+        if (apr_tolower(text[i]) != scheme[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+sa_error_t *sa_link__url_parse(sa_link__url_t *url, const char *text, apr_pool_t *pool)
+{
+    const char *rest = strstr(text, "://");
+    const char *at;
+    char *address;
+
+    memset(url, 0, sizeof(*url));
+    if (has_scheme(text, "ws://") || has_scheme(text, "wss://")) {
+        return sa_error(SA_ERR_NOT_ON_THIS_OS, NULL, "WebSocket is not spoken by this version");
+    }
+    url->tls = has_scheme(text, "tls://");
+    if (!rest || (!url->tls && !has_scheme(text, "nats://"))) {
+        return sa_error(SA_ERR_PARSE, NULL, "not a nats:// or tls:// URL");
+    }
+    address = apr_pstrdup(pool, rest + 3);
+    address[strcspn(address, "/?#")] = '\0';
+    at = strrchr(address, '@');
+    if (at && !read_userinfo(url, address, (size_t)(at - address), pool)) {
+        return sa_error(SA_ERR_PARSE, NULL, "user and password of the URL cannot be read");
+    }
+    if (!read_address(url, at ? at + 1 : address, pool)) {
+        return sa_error(SA_ERR_PARSE, NULL, "host or port of the URL cannot be read");
+    }
+    address = apr_psprintf(pool, strchr(url->host, ':') ? "[%s]:%d" : "%s:%d", url->host,
+                           url->port);
+    url->text = apr_pstrcat(pool, url->tls ? "tls://" : "nats://", address, NULL);
+    url->dial = apr_pstrcat(pool, "nats://", address, NULL);
+    return SA_OK;
+}
+
+static sa_secret_t copy_secret(const sa_secret_t *secret, apr_pool_t *pool)
+{
+    sa_secret_t copy = *secret;
+
+    copy.where = secret->where ? apr_pstrdup(pool, secret->where) : NULL;
+    copy.path = secret->path ? apr_pstrdup(pool, secret->path) : NULL;
+    return copy;
+}
+
+static const char *copy_text(const char *text, apr_pool_t *pool)
+{
+    return text ? apr_pstrdup(pool, text) : "";
+}
+
+static void copy_urls(sa_link__settings_t *settings, const apr_array_header_t *urls)
+{
+    sa_error_t *err;
+
+    settings->urls = apr_pcalloc(settings->pool, sizeof(sa_link__url_t) * (size_t)urls->nelts);
+    for (int i = 0; i < urls->nelts; i++) {
+        const char *text = APR_ARRAY_IDX(urls, i, const char *);
+
+        err = sa_link__url_parse(&settings->urls[settings->url_count], text, settings->pool);
+        if (!err) {
+            settings->url_count++;
+            continue;
+        }
+        /* The URL itself may hold a password: only its place is said. */
+        SA_LOG(link_url_skipped, SA_I("place", i + 1), SA_E(err));
+        sa_error_clear(err);
+    }
+    if (settings->url_count == 0) {
+        SA_LOG(link_no_urls, SA_I("urls", urls->nelts));
+    }
+}
+
+sa_link__settings_t *sa_link__settings_create(const sa_config_t *config)
+{
+    apr_pool_t *pool = sa_pool_create_root();
+    sa_link__settings_t *settings = apr_pcalloc(pool, sizeof(*settings));
+
+    settings->pool = pool;
+    settings->code = copy_text(config->code, pool);
+    settings->auth = (sa_auth_type_t)config->nats_auth_type;
+    settings->creds_file = copy_text(config->nats_creds_file, pool);
+    settings->creds_default = sa_config_is_default(config, "nats.auth.creds_file");
+    settings->nkey_file = copy_text(config->nats_nkey_file, pool);
+    settings->username = copy_text(config->nats_username, pool);
+    settings->token = copy_secret(&config->nats_token, pool);
+    settings->password = copy_secret(&config->nats_password, pool);
+    settings->tls = config->nats_tls_enabled;
+    settings->ca_file = copy_text(config->nats_tls_ca_file, pool);
+    settings->cert_file = copy_text(config->nats_tls_cert_file, pool);
+    settings->key_file = copy_text(config->nats_tls_key_file, pool);
+    settings->tls_insecure = config->nats_tls_insecure;
+    settings->connect_timeout = config->nats_connect_timeout;
+    settings->spread = config->nats_connect_spread;
+    settings->wait_first = config->nats_reconnect_wait;
+    settings->wait_max = config->nats_reconnect_max;
+    settings->ping_interval = config->nats_ping_interval;
+    copy_urls(settings, config->nats_urls);
+    if (settings->tls_insecure) {
+        SA_LOG(link_tls_insecure, SA_S("option", "nats.tls.insecure_skip_verify"));
+    }
+    return settings;
+}

@@ -1,0 +1,63 @@
+/* Between the files of src/os/linux, and for their tests: parsers of /proc
+ * (proc(5)) and of os-release(5) that take the text. */
+#ifndef SA_OS_LINUX_H
+#define SA_OS_LINUX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <apr.h>
+#include <apr_pools.h>
+#include <apr_tables.h>
+
+#include "sa_error.h"
+#include "sa_os_host.h"
+#include "sa_os_metrics.h"
+
+/* No file of /proc is read further. */
+#define SA_OS_PROC_LIMIT (1024 * 1024)
+
+/* Read PATH into POOL, NUL-terminated.  One that is larger than LIMIT is cut
+ * after its last whole line: a machine with thousands of mounts still has its
+ * disks at the top. */
+sa_error_t *sa_os__proc_read(const char **text, const char *path, size_t limit,
+                             apr_pool_t *pool) SA_MUST_CHECK;
+
+/* Read the decimal number at *TEXT, after blanks, and move *TEXT behind it.
+ * false: there is none, or it is too large; *TEXT stays. */
+bool sa_os__number(apr_uint64_t *number, const char **text);
+
+/* What follows the next line break in TEXT, or its end. */
+const char *sa_os__next_line(const char *text);
+
+/* /proc/stat */
+sa_error_t *sa_os__parse_stat(sa_os_cpu_t *cpu, const char *text) SA_MUST_CHECK;
+/* /proc/meminfo */
+sa_error_t *sa_os__parse_meminfo(sa_os_memory_t *memory, const char *text) SA_MUST_CHECK;
+
+/* A mounted file system that a user would call a disk. */
+typedef struct sa_os__mount_t {
+    const char *point;
+    const char *type;
+    const char *source;
+    apr_uint64_t major;
+    apr_uint64_t minor;
+    bool whole;             /* not just a part of it, as with a bind mount */
+} sa_os__mount_t;
+
+/* /proc/self/mountinfo: array of sa_os__mount_t in POOL of what can be reached
+ * and is local and on a disk, the best place of each device first. */
+apr_array_header_t *sa_os__parse_mounts(const char *text, apr_pool_t *pool);
+
+/* /proc/diskstats: fill the io of DISK from the line of MAJOR:MINOR or, when
+ * MAJOR is 0, of the device NAME. */
+void sa_os__parse_diskstats(sa_os_disk_t *disk, const char *text, apr_uint64_t major,
+                            apr_uint64_t minor, const char *name);
+
+/* os-release(5): the value of KEY in POOL, or NULL. */
+const char *sa_os__os_release_value(const char *text, const char *key, apr_pool_t *pool);
+/* /proc/self/statm and /proc/self/status; what cannot be read stays 0. */
+void sa_os__parse_self(sa_os_self_t *self, const char *statm, const char *status,
+                       apr_uint64_t page_bytes);
+
+#endif

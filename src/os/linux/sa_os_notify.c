@@ -1,0 +1,85 @@
+/* os: telling systemd how we are, through libsystemd.  Any thread.  Failures
+ * are ignored: who does not listen to us cannot be told so. */
+#include "sa_os_daemon.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/stat.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "sa_os_clock.h"
+
+#define STATUS_SIZE 512
+
+/* A line break would begin another assignment. */
+static const char *one_line(char buffer[STATUS_SIZE], const char *text)
+{
+    snprintf(buffer, STATUS_SIZE, "%s", text ? text : "");
+    for (char *at = buffer; *at; at++) {
+        if ((unsigned char)*at < ' ') {
+            *at = ' ';
+        }
+    }
+    return buffer;
+}
+
+void sa_os_notify_ready(const char *status)
+{
+    char line[STATUS_SIZE];
+
+    sd_notifyf(0, "READY=1\nSTATUS=%s", one_line(line, status));
+}
+
+void sa_os_notify_reloading(void)
+{
+    /* Type=notify-reload wants to know whether this answers its SIGHUP. */
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, (int64_t)sa_os_clock_mono());
+}
+
+void sa_os_notify_stopping(void)
+{
+    sd_notify(0, "STOPPING=1");
+}
+
+void sa_os_notify_status(const char *status)
+{
+    char line[STATUS_SIZE];
+
+    sd_notifyf(0, "STATUS=%s", one_line(line, status));
+}
+
+void sa_os_notify_alive(void)
+{
+    sd_notify(0, "WATCHDOG=1");
+}
+
+apr_interval_time_t sa_os_notify_interval(void)
+{
+    uint64_t timeout_us = 0;
+
+    if (sd_watchdog_enabled(0, &timeout_us) <= 0) {
+        return 0;
+    }
+    /* It kills us after TIMEOUT_US; sd_watchdog_enabled(3) advises half. */
+    return (apr_interval_time_t)(timeout_us / 2);
+}
+
+bool sa_os_console_is_journal(void)
+{
+    const char *text = getenv("JOURNAL_STREAM");    /* "device:inode" */
+    uintmax_t device;
+    uintmax_t inode;
+    struct stat info;
+    char rest;
+
+    if (!text || sscanf(text, "%ju:%ju%c", &device, &inode, &rest) != 2) {
+        return false;
+    }
+    /* The variable is inherited by children whose standard error is another. */
+    return fstat(STDERR_FILENO, &info) == 0 && info.st_dev == device && info.st_ino == inode;
+}

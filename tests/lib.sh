@@ -1,0 +1,497 @@
+# What every story in tests/system stands on.  Source it, do not run it:
+#
+#     #!/bin/sh
+#     . "${0%/*}/../lib.sh"
+#     story "An outage of the server loses nothing"
+#     start_nats jetstream
+#     bus stream-add REPORTS 'reports.>' --file
+#     start_agent "$WORK/agent.yaml"
+#     check "the first report arrives" wait_for 10 has_messages REPORTS 1
+#     equal "it has our code" "\"t1\"" "$(bus stream-dump REPORTS --data | jq .data.code)"
+#
+# Sleep in short pieces (wait_for does): a signal is heard after the sleep.
+#
+# Prints one `ok` or `not ok` line for each check, and what was expected and
+# found below a failed one; checks do not end the story, anything else that
+# fails does.  Whatever it started is ended by PID when the story ends, in
+# whatever way.  Many stories can run at once.
+#
+# From outside: BUILD, the build folder (default: build/gcc, else build);
+# WAIT_FACTOR multiplies every patience (slow builds); KEEP=1 leaves $WORK.
+# For the story: WORK, its own folder; TOP, the sources; AGENT; and those that
+# each start_ function names.
+# shellcheck shell=sh
+
+set -eu
+LC_ALL=C
+export LC_ALL
+unset NATS_URL
+
+TOP=$(cd "${0%/*}/../.." && pwd)
+if [ -z "${BUILD:-}" ]; then
+    BUILD=$TOP/build/gcc
+    [ -x "$BUILD/stone-age-agent" ] || BUILD=$TOP/build
+fi
+BUILD=$(cd "$BUILD" && pwd)
+AGENT=$BUILD/stone-age-agent
+WAIT_FACTOR=${WAIT_FACTOR:-1}
+PATH=$TOP/build/deps/usr/sbin:$TOP/build/deps/usr/bin:$PATH:/usr/sbin:/sbin
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/stone-age.XXXXXX")
+
+# Checks speak here, also from inside of `check`, which catches the output.
+exec 3>&1
+_checks=0
+_failures=0
+_skips=0
+_pids=
+_nats_started=
+_title=${0##*/}
+_start=$(date +%s)
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+    _green=$(printf '\033[32m') _red=$(printf '\033[31m') _yellow=$(printf '\033[33m')
+    _bold=$(printf '\033[1m') _plain=$(printf '\033[0m')
+else
+    _green='' _red='' _yellow='' _bold='' _plain=''
+fi
+
+# ---- the frame ---------------------------------------------------------------
+
+# story TITLE: say what this is about.
+story()
+{
+    _title=$1
+    echo "# $_bold$1$_plain"
+}
+
+# note TEXT: something worth reading between the checks.
+note()
+{
+    echo "# $*"
+}
+
+_ok()
+{
+    _checks=$((_checks + 1))
+    echo "${_green}ok$_plain $_checks - $1" >&3
+}
+
+_not_ok()
+{
+    _checks=$((_checks + 1))
+    _failures=$((_failures + 1))
+    echo "${_red}not ok$_plain $_checks - $1" >&3
+}
+
+# skip TEXT REASON: a check that cannot be made here.
+skip()
+{
+    _checks=$((_checks + 1))
+    _skips=$((_skips + 1))
+    echo "${_yellow}ok$_plain $_checks - $1 # SKIP $2" >&3
+}
+
+# skip_all REASON: the story cannot be told here.
+skip_all()
+{
+    skip "$_title" "$1"
+    exit 0
+}
+
+# die TEXT: the story cannot go on; a failure.
+die()
+{
+    _not_ok "$*"
+    exit 1
+}
+
+_end()
+{
+    _status=$?
+    trap '' INT TERM HUP
+    set +e
+    trap - EXIT
+    exec >&3
+    if [ "$_status" -ne 0 ] && [ "$_failures" -eq 0 ]; then
+        _not_ok "$_title: the story broke off (status $_status)"
+    fi
+    _stop_all
+    if [ "$_failures" -gt 0 ]; then
+        for _log in "$WORK"/*.log; do
+            case ${_log##*/} in
+            agent*) _lines=30 ;;
+            *) _lines=5 ;;
+            esac
+            [ -s "$_log" ] || continue
+            echo "# the end of ${_log##*/}:"
+            tail -n $_lines "$_log" | sed 's/^/#   /'
+        done
+        [ "$_status" -ne 0 ] || _status=1
+    fi
+    echo "1..$_checks"
+    echo "# $_title: $((_checks - _failures - _skips)) ok, $_failures not ok, $_skips skipped," \
+        "$(($(date +%s) - _start)) s"
+    if [ -n "${KEEP:-}" ]; then
+        echo "# kept: $WORK"
+    else
+        rm -rf "$WORK"
+    fi
+    exit "$_status"
+}
+trap _end EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# ---- checks ------------------------------------------------------------------
+
+_show()
+{
+    printf '%s\n' "$2" | head -n 20 | sed "1s/^/#   $1: /; 2,\$s/^/#     /" >&3
+}
+
+# check TEXT COMMAND...: COMMAND succeeds.
+check()
+{
+    _text=$1
+    shift
+    if "$@" >"$WORK/.output" 2>&1; then
+        _ok "$_text"
+    else
+        _not_ok "$_text"
+        _show "failed" "$*"
+        [ ! -s "$WORK/.output" ] || _show "output" "$(tail -n 20 "$WORK/.output")"
+    fi
+}
+
+# check_not TEXT COMMAND...: COMMAND fails.
+check_not()
+{
+    _text=$1
+    shift
+    if "$@" >"$WORK/.output" 2>&1; then
+        _not_ok "$_text"
+        _show "did not fail" "$*"
+        [ ! -s "$WORK/.output" ] || _show "output" "$(tail -n 20 "$WORK/.output")"
+    else
+        _ok "$_text"
+    fi
+}
+
+# equal TEXT EXPECTED FOUND
+equal()
+{
+    if [ "$2" = "$3" ]; then
+        _ok "$1"
+    else
+        _not_ok "$1"
+        _show "expected" "$2"
+        _show "found" "$3"
+    fi
+}
+
+# compare TEXT NUMBER -lt|-le|-eq|-ne|-ge|-gt NUMBER
+compare()
+{
+    if [ -n "$2" ] && test "$2" "$3" "$4"; then
+        _ok "$1"
+    else
+        _not_ok "$1"
+        _show "expected" "a number $3 $4"
+        _show "found" "$2"
+    fi
+}
+
+# match TEXT EXTENDED-REGULAR-EXPRESSION FOUND: one line of FOUND matches.
+match()
+{
+    if printf '%s\n' "$3" | grep -Eq -e "$2"; then
+        _ok "$1"
+    else
+        _not_ok "$1"
+        _show "expected a line like" "$2"
+        _show "found" "$3"
+    fi
+}
+
+# no_match TEXT EXTENDED-REGULAR-EXPRESSION FOUND
+no_match()
+{
+    if printf '%s\n' "$3" | grep -Eq -e "$2"; then
+        _not_ok "$1"
+        _show "expected no line like" "$2"
+        _show "found" "$(printf '%s\n' "$3" | grep -E -e "$2")"
+    else
+        _ok "$1"
+    fi
+}
+
+# wait_for SECONDS COMMAND...: (whole seconds) until COMMAND succeeds; fails when it does not in
+# that time.  Alone it ends the story, below `check` it is a check.
+wait_for()
+{
+    _until=$(($(date +%s%3N) + $1 * 1000 * WAIT_FACTOR))
+    shift
+    until "$@"; do
+        if [ "$(date +%s%3N)" -gt "$_until" ]; then
+            echo "waited in vain for: $*"
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+# has_line FILE EXTENDED-REGULAR-EXPRESSION [COUNT]: at least COUNT lines (1).
+has_line()
+{
+    [ "$(grep -Ec -e "$2" "$1" 2>/dev/null)" -ge "${3:-1}" ]
+}
+
+# ---- processes ---------------------------------------------------------------
+
+# spawn LOG COMMAND...: start it in the background; SPAWNED is its PID.
+spawn()
+{
+    _log=$1
+    shift
+    "$@" >>"$_log" 2>&1 3>&- </dev/null &
+    SPAWNED=$!
+    _pids="$_pids $SPAWNED"
+}
+
+# alive PID: does it run (one that ended and was not waited for does not)?
+alive()
+{
+    case $(ps -o stat= -p "$1" 2>/dev/null) in
+    ''|Z*) return 1 ;;
+    esac
+}
+
+_ended()
+{
+    ! alive "$1"
+}
+
+# Take PID off the list and collect its status in STATUS.
+_collect()
+{
+    _left=
+    for _pid in $_pids; do
+        [ "$_pid" = "$1" ] || _left="$_left $_pid"
+    done
+    _pids=$_left
+    STATUS=0
+    wait "$1" 2>/dev/null || STATUS=$?
+}
+
+# stop PID [SECONDS [SIGNAL]]: ask it to end, wait, collect its status in STATUS;
+# one that does not end in time (10 s) is killed, and that is a failure.
+stop()
+{
+    kill "-${3:-TERM}" "$1" 2>/dev/null || true
+    if ! wait_for "${2:-10}" _ended "$1" >/dev/null; then
+        kill -KILL "$1" 2>/dev/null || true
+        _collect "$1"
+        echo "process $1 did not end within ${2:-10} s and was killed"
+        return 1
+    fi
+    _collect "$1"
+}
+
+# kill_hard PID: like a power cut.
+kill_hard()
+{
+    kill -KILL "$1"
+    _collect "$1"
+}
+
+_stop_all()
+{
+    # Stopped ones (SIGSTOP) must run to hear it.
+    for _pid in $_pids; do
+        kill -CONT "$_pid" 2>/dev/null
+        kill -TERM "$_pid" 2>/dev/null
+    done
+    _until=$(($(date +%s) + 5))
+    for _pid in $_pids; do
+        while alive "$_pid" && [ "$(date +%s)" -lt $_until ]; do
+            sleep 0.05
+        done
+        kill -KILL "$_pid" 2>/dev/null
+        wait "$_pid" 2>/dev/null
+    done
+    _pids=
+}
+
+# free_port: print a free TCP port of 127.0.0.1, below those that the system
+# hands out by itself, so that it stays free while its server is restarted.
+free_port()
+{
+    python3 -c '
+import random, socket
+while True:
+    port = random.randint(12000, 31000)
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+    print(port)
+    break'
+}
+
+# ---- nats-server -------------------------------------------------------------
+
+# start_nats [jetstream] [config FILE] [port PORT]: NATS_URL, NATS_PORT, NATS_PID,
+# NATS_LOG (of earlier lives: nats-before.log).  Its store is in $WORK/nats and
+# survives stop_nats and kill_nats.
+start_nats()
+{
+    _nats_options=
+    _nats_port=
+    NATS_LOG=$WORK/nats.log
+    while [ $# -gt 0 ]; do
+        case $1 in
+        jetstream) _nats_options="$_nats_options -js -sd $WORK/nats" ;;
+        config) _nats_options="$_nats_options -c $2"; shift ;;
+        port) _nats_port=$2; shift ;;
+        *) die "start_nats does not know $1" ;;
+        esac
+        shift
+    done
+    _turn=1
+    until _try_nats; do
+        _turn=$((_turn + 1))
+        if [ -n "$_nats_port" ] || [ $_turn -gt 5 ]; then
+            die "nats-server does not start"
+        fi
+    done
+    _nats_started=yes
+}
+
+_nats_answers()
+{
+    has_line "$NATS_LOG" 'Server is ready' || _ended "$NATS_PID"
+}
+
+_try_nats()
+{
+    NATS_PORT=${_nats_port:-$(free_port)}
+    NATS_URL=nats://127.0.0.1:$NATS_PORT
+    export NATS_URL
+    [ ! -e "$NATS_LOG" ] || cat "$NATS_LOG" >>"$WORK/nats-before.log"
+    : >"$NATS_LOG"
+    # shellcheck disable=SC2086 # words
+    spawn "$NATS_LOG" nats-server $_nats_options -a 127.0.0.1 -p "$NATS_PORT"
+    NATS_PID=$SPAWNED
+    wait_for 20 _nats_answers >/dev/null || true
+    has_line "$NATS_LOG" 'Server is ready' && alive "$NATS_PID"
+}
+
+# stop_nats, and kill_nats: like a power cut.  restart_nats: on the same port,
+# with the same settings and store.
+stop_nats()
+{
+    stop "$NATS_PID"
+}
+
+kill_nats()
+{
+    kill_hard "$NATS_PID"
+}
+
+restart_nats()
+{
+    [ -n "$_nats_started" ] || die "restart_nats before start_nats"
+    _nats_port=$NATS_PORT
+    _try_nats || die "nats-server does not start again"
+}
+
+# freeze_nats, thaw_nats: connected, but nothing moves.
+freeze_nats()
+{
+    kill -STOP "$NATS_PID"
+}
+
+thaw_nats()
+{
+    kill -CONT "$NATS_PID"
+}
+
+# bus ...: the client of tests/tools, at $NATS_URL.
+bus()
+{
+    "$BUILD/tests/tools/bus" "$@"
+}
+
+# listen FILE SUBJECT [OPTION...]: write what comes on SUBJECT to FILE from now on;
+# LISTENER is its PID.
+listen()
+{
+    _file=$1
+    shift
+    : >"$_file"
+    "$BUILD/tests/tools/bus" sub "$@" >"$_file" 2>"$_file.errors" 3>&- </dev/null &
+    LISTENER=$!
+    _pids="$_pids $LISTENER"
+    wait_for 10 grep -q '^bus: listening' "$_file.errors" || die "cannot listen: $(cat "$_file.errors")"
+}
+
+# has_messages STREAM COUNT: does the stream hold at least that many?
+has_messages()
+{
+    _found=$(bus stream-info "$1" | jq .messages) && [ "${_found:-0}" -ge "$2" ]
+}
+
+# ---- exporter and agent --------------------------------------------------------
+
+# start_exporter: EXPORTER_URL, EXPORTER_PID, EXPORTER_LOG.
+start_exporter()
+{
+    EXPORTER_LOG=$WORK/exporter.log
+    spawn "$EXPORTER_LOG" prometheus-node-exporter --web.listen-address=127.0.0.1:0
+    EXPORTER_PID=$SPAWNED
+    wait_for 20 has_line "$EXPORTER_LOG" 'Listening on.*address=127' ||
+        die "the exporter does not start"
+    EXPORTER_URL=http://$(sed -n 's/.*Listening on.*address=\(127[0-9.:]*\).*/\1/p' "$EXPORTER_LOG" |
+        head -n 1)/metrics
+}
+
+# start_agent CONFIG [ARGUMENT...]: AGENT_PID, AGENT_LOG (its standard error, of all
+# its lives).  Waits until it says that it has started.
+start_agent()
+{
+    AGENT_LOG=$WORK/agent.log
+    _config=$1
+    shift
+    touch "$AGENT_LOG"
+    _lives=$(grep -Ec "$_agent_ready" "$AGENT_LOG" || true)
+    spawn "$AGENT_LOG" "$AGENT" run --config "$_config" "$@"
+    AGENT_PID=$SPAWNED
+    wait_for 20 _agent_answers $((_lives + 1)) >/dev/null || true
+    has_line "$AGENT_LOG" "$_agent_ready" $((_lives + 1)) || die "the agent does not start"
+}
+_agent_ready='(^|[^a-z_])agent_started([^a-z_]|$)'
+
+_agent_answers()
+{
+    has_line "$AGENT_LOG" "$_agent_ready" "$1" || _ended "$AGENT_PID"
+}
+
+# stop_agent: ask it to end, and see that it does so in time and with status 0.
+stop_agent()
+{
+    STATUS=
+    check "the agent stops in time" stop "$AGENT_PID" 20
+    equal "the agent ends with status 0" 0 "$STATUS"
+}
+
+kill_agent()
+{
+    kill_hard "$AGENT_PID"
+}
+
+# agent_says EXTENDED-REGULAR-EXPRESSION [COUNT]
+agent_says()
+{
+    has_line "$AGENT_LOG" "$@"
+}
