@@ -18,9 +18,10 @@
 #
 # From outside: BUILD, the build folder (default: build/gcc, else build);
 # WAIT_FACTOR multiplies every patience (slow builds); KEEP=1 leaves $WORK.
-# For the story: WORK, its own folder; TOP, the sources; AGENT; and those that
+# For the story: WORK, its own folder; TOP, the sources; AGENT; STATE, where the
+# agent keeps its state unless the story's config says otherwise; and those that
 # each start_ function names.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 
 set -eu
 LC_ALL=C
@@ -37,6 +38,11 @@ AGENT=$BUILD/stone-age-agent
 WAIT_FACTOR=${WAIT_FACTOR:-1}
 PATH=$TOP/build/deps/usr/sbin:$TOP/build/deps/usr/bin:$PATH:/usr/sbin:/sbin
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/stone-age.XXXXXX")
+STATE=$WORK/state
+STATE_DIRECTORY=$STATE
+RUNTIME_DIRECTORY=$WORK/run
+export STATE_DIRECTORY RUNTIME_DIRECTORY
+unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID
 
 # Checks speak here, also from inside of `check`, which catches the output.
 exec 3>&1
@@ -243,7 +249,7 @@ wait_for()
 # has_line FILE EXTENDED-REGULAR-EXPRESSION [COUNT]: at least COUNT lines (1).
 has_line()
 {
-    [ "$(grep -Ec -e "$2" "$1" 2>/dev/null)" -ge "${3:-1}" ]
+    [ -f "$1" ] && [ "$(grep -Ec -e "$2" "$1")" -ge "${3:-1}" ]
 }
 
 # ---- processes ---------------------------------------------------------------
@@ -430,6 +436,7 @@ listen()
     _file=$1
     shift
     : >"$_file"
+    : >"$_file.errors"
     "$BUILD/tests/tools/bus" sub "$@" >"$_file" 2>"$_file.errors" 3>&- </dev/null &
     LISTENER=$!
     _pids="$_pids $LISTENER"
@@ -444,11 +451,11 @@ has_messages()
 
 # ---- exporter and agent --------------------------------------------------------
 
-# start_exporter: EXPORTER_URL, EXPORTER_PID, EXPORTER_LOG.
+# start_exporter [ARGUMENT...]: EXPORTER_URL, EXPORTER_PID, EXPORTER_LOG.
 start_exporter()
 {
     EXPORTER_LOG=$WORK/exporter.log
-    spawn "$EXPORTER_LOG" prometheus-node-exporter --web.listen-address=127.0.0.1:0
+    spawn "$EXPORTER_LOG" prometheus-node-exporter --web.listen-address=127.0.0.1:0 "$@"
     EXPORTER_PID=$SPAWNED
     wait_for 20 has_line "$EXPORTER_LOG" 'Listening on.*address=127' ||
         die "the exporter does not start"
@@ -494,4 +501,101 @@ kill_agent()
 agent_says()
 {
     has_line "$AGENT_LOG" "$@"
+}
+
+# start_pages FOLDER: serve its files by HTTP: PAGES_URL, PAGES_PID.
+start_pages()
+{
+    spawn "$WORK/pages.log" python3 -u -m http.server --bind 127.0.0.1 --directory "$1" 0
+    PAGES_PID=$SPAWNED
+    wait_for 20 has_line "$WORK/pages.log" '^Serving HTTP' || die "the page server does not start"
+    PAGES_URL=http://127.0.0.1:$(sed -n 's/^Serving HTTP on .* port \([0-9]*\) .*/\1/p' "$WORK/pages.log")
+}
+
+# ---- is anything lost? -----------------------------------------------------------
+
+# busy_config COUNT: print a config that makes COUNT reports a second from the
+# exporter at $EXPORTER_URL, and that comes back fast.
+busy_config()
+{
+    cat <<END
+code: t1
+nats:
+  urls: ["$NATS_URL"]
+  auth: {type: none}
+  connect_spread: 0s
+  reconnect_wait: 100ms
+  reconnect_max: 500ms
+tasks:
+  heartbeat: {interval: 10s}
+  exporters:
+END
+    _n=0
+    while [ $_n -lt "$1" ]; do
+        _n=$((_n + 1))
+        echo "    - {name: e$_n, url: \"$EXPORTER_URL\", interval: 1s, timeout: 1s}"
+    done
+}
+
+# start_quick_exporter: one whose page is small and costs little.
+start_quick_exporter()
+{
+    start_exporter --collector.disable-defaults --collector.loadavg --web.disable-exporter-metrics
+}
+
+# spool SQL: ask the agent's spool; it may be running.
+spool()
+{
+    sqlite3 -cmd '.timeout 5000' "$STATE/spool.db" "$1"
+}
+
+# spooled: how many reports wait in it.  spool_highest: the last number given.
+spooled()
+{
+    spool 'SELECT count(*) FROM report'
+}
+
+spool_highest()
+{
+    spool "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'report'"
+}
+
+spool_holds()
+{
+    [ "$(spooled)" -ge "$1" ]
+}
+
+spool_is_below()
+{
+    [ "$(spooled)" -lt "$1" ]
+}
+
+# all_arrived STREAM: after a clean stop, the spool is empty and each number that
+# it ever gave is in STREAM, once.
+all_arrived()
+{
+    equal "the spool is empty" 0 "$(spooled)"
+    _highest=$(spool_highest)
+    _status=0
+    _numbers=$(bus numbers "$1") || _status=$?
+    note "$_numbers"
+    equal "no number is missing and none is there twice" 0 "$_status"
+    match "all $_highest accepted reports are in the stream" \
+        "^t1-[^ ]+ count=$_highest lowest=1 highest=$_highest gaps=0 doubles=0\$" "$_numbers"
+}
+
+# no_stale_beat STREAM: each beat was stored within 2 s of its time (which is in
+# whole seconds).
+no_stale_beat()
+{
+    _stale=$(bus stream-dump "$1" --data | jq -c --argjson most $((2 * WAIT_FACTOR)) '
+        (.ts / 1000 - (.data | fromjson.ts | fromdateiso8601)) as $age
+        | select($age < -0.1 or $age > $most) | {seq, age: $age, data}')
+    equal "no beat in the stream is stale ($(bus stream-info "$1" | jq .messages) beats)" "" "$_stale"
+}
+
+# health FILTER: what jq makes of the agent's answer.
+health()
+{
+    bus req agents.t1.cmd.health | jq -c "$1"
 }

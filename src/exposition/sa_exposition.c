@@ -46,6 +46,7 @@ struct sa_exposition_t {
     sa_exposition_text_t opening;   /* {code="x",job="z"  with SLACK behind; or empty */
     sa_buf_t part;
     sa_buf_t patch;                 /* labels of one sample, written anew */
+    sa_buf_t help;                  /* a HELP, written anew, beside that */
     sa_buf_t last_line;             /* with the line end it lacks on the page */
     sa_exposition_sample_t sample;
     apr_uint64_t families[FAMILIES];
@@ -181,6 +182,7 @@ sa_error_t *sa_exposition_create(sa_exposition_t **exposition,
     }
     sa_buf_init(&made->part, made->part_limit + SLACK, pool);
     sa_buf_init(&made->patch, 4 * made->part_limit, pool);
+    sa_buf_init(&made->help, 2 * made->part_limit, pool);
     sa_buf_init(&made->last_line, made->part_limit + 1, pool);
     *exposition = made;
     return SA_OK;
@@ -383,15 +385,15 @@ static void write_meta(run_t *run, const char *word, const sa_exposition_text_t 
 static void write_help(run_t *run)
 {
     family_t *family = &run->family;
-    sa_buf_t *patch = &run->exposition->patch;
+    sa_buf_t *help = &run->exposition->help;
 
     if (family->help_is_odd) {
         sa_exposition_text_t mended;
 
-        sa_buf_clear(patch);
-        append_mended(patch, &family->help, '\\');
-        mended.start = patch->data;
-        mended.length = patch->length;
+        sa_buf_clear(help);
+        append_mended(help, &family->help, '\\');
+        mended.start = help->data;
+        mended.length = help->length;
         write_meta(run, "# HELP ", &mended);
     } else {
         write_meta(run, "# HELP ", &family->help);
@@ -923,6 +925,7 @@ static void tidy(sa_exposition_t *exposition)
         sa_buf_free(&exposition->part);
     }
     sa_buf_free(&exposition->patch);
+    sa_buf_free(&exposition->help);
     sa_buf_free(&exposition->last_line);
 }
 

@@ -277,7 +277,8 @@ static natsStatus sign(char **words, unsigned char **signature, int *length, con
     const sa_link__auth_t *auth = baton;
 
     (void)words;
-    return nats_Sign(auth->seed, nonce ? nonce : "", signature, length);
+    /* A server that wants no signature sends no nonce; nats_Sign() wants one. */
+    return nats_Sign(auth->seed, nonce && nonce[0] ? nonce : "none", signature, length);
 }
 
 natsStatus sa_link__auth_apply(natsOptions *options, sa_link__auth_t *auth)

@@ -87,7 +87,8 @@ static sa_event_t event_of(natsStatus status, const char *text)
 
 void sa_link__fail_status(sa_link__failure_t *failure, natsStatus status, const char *text)
 {
-    if (!text || !text[0]) {
+    /* nats.c's "SSL_write error: (null)" when OpenSSL has no words. */
+    if (!text || !text[0] || strstr(text, "(null)")) {
         text = natsStatus_GetText(status);
     }
     sa_link__fail(failure, event_of(status, text), "%s", text);

@@ -418,7 +418,9 @@ static const char *replace(const char *text, const char *what, const char *with,
 
 static void write_config(sa_test_server_t *server, const char *config)
 {
-    const char *text = replace(config, "@DIR@", server->dir, server->pool);
+    /* An empty file is warned about. */
+    const char *text = apr_pstrcat(server->pool, "server_name: test\n",
+                                   replace(config, "@DIR@", server->dir, server->pool), NULL);
 
     if (server->flags & SA_TEST_JETSTREAM) {
         text = apr_pstrcat(server->pool, text, "\njetstream { store_dir: \"", server->dir,
@@ -503,12 +505,11 @@ const char *sa_test_server_log(const sa_test_server_t *server, apr_pool_t *pool)
 
 static const char certificate_script[] =
     "set -e; umask 077\n"
-    "key() { openssl ecparam -name prime256v1 -genkey -noout -out $1.key; }\n"
-    "authority() { key $1; openssl req -x509 -new -key $1.key -out $1.pem -days 30"
-    " -subj \"/CN=test $1\" -addext basicConstraints=critical,CA:TRUE"
-    " -addext keyUsage=critical,keyCertSign; }\n"
-    "leaf() { key $1; printf '%s\\n' \"subjectAltName=$3\" > $1.ext;"
-    " openssl req -new -key $1.key -subj \"/CN=$1\" -out $1.csr;"
+    "new='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'\n"
+    "authority() { openssl req -x509 $new -keyout $1.key -out $1.pem -days 30"
+    " -subj \"/CN=test $1\" -addext keyUsage=critical,keyCertSign; }\n"
+    "leaf() { printf 'subjectAltName=%s\\n' $3 > $1.ext;"
+    " openssl req -new $new -keyout $1.key -subj \"/CN=$1\" -out $1.csr;"
     " openssl x509 -req -in $1.csr -CA $2.pem -CAkey $2.key -CAcreateserial -days $4"
     " -extfile $1.ext -out $1.pem; }\n"
     "authority ca; authority other-ca\n"
@@ -538,7 +539,7 @@ const char *sa_test_certificates(apr_pool_t *pool)
         _exit(127);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
-        fail("cannot make certificates: %s",
+        fail("cannot make certificates (%d, %d): %s", (int)pid, status,
              sa_test_read(apr_pstrcat(pool, dir, "/make.log", NULL), pool));
     }
     return dir;

@@ -44,6 +44,7 @@ static const char option_help[] =
     "  --tls-ca FILE          TLS, with this authority\n"
     "  -n COUNT  -t SECONDS   how many, how long (req: 1, 5; sub: no end)\n"
     "  -H 'NAME: VALUE'       a header of what is sent; may be repeated\n"
+    "  --reply SUBJECT        pub: where an answer is wanted\n"
     "  --headers --json       what to print of each message (JSON has all)\n"
     "  --data                 stream-dump: also the data\n"
     "  --file --max-msgs N --max-bytes N --discard-new --dedupe SECONDS\n"
@@ -250,6 +251,7 @@ static void take_value(bus_options_t *options, const char *name, const char *val
         {"--user", &options->user, NULL},
         {"--password", &options->password, NULL},
         {"--tls-ca", &options->tls_ca, NULL},
+        {"--reply", &options->reply, NULL},
         {"-n", NULL, &options->count},
         {"--max-msgs", NULL, &options->max_messages},
         {"--max-bytes", NULL, &options->max_bytes},

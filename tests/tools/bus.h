@@ -20,6 +20,7 @@ typedef struct bus_options_t {
     const char *user;
     const char *password;
     const char *tls_ca;
+    const char *reply;
     const char *headers[BUS_HEADERS_MAX];   /* "Name: value" */
     int header_count;
     int64_t count;          /* -1: not given */

@@ -83,7 +83,7 @@ int bus_pub(const bus_options_t *options, int argc, char **argv)
     int64_t count = options->count < 0 ? 1 : options->count;
 
     for (int64_t n = 1; n <= count; n++) {
-        natsMsg *message = make_message(options, argv[0], NULL, text, n);
+        natsMsg *message = make_message(options, argv[0], options->reply, text, n);
 
         bus_must(natsConnection_PublishMsg(connection, message), argv[0]);
         natsMsg_Destroy(message);

@@ -55,11 +55,11 @@ SA_TEST(every_default_passes_its_own_check)
 
 SA_TEST(every_default_that_is_a_path_passes_when_filled_in)
 {
+    static const char text[] = "code: c\nnats.urls: [nats://h]";
     sa_config_t *config;
     apr_array_header_t *complaints;
 
-    SA_ASSERT_OK(sa_config__load_memory(&config, &complaints, "t", "code: c\nnats.urls: [nats://h]",
-                                        28, pool));
+    SA_ASSERT_OK(sa_config__load_memory(&config, &complaints, "t", text, strlen(text), pool));
     ck_assert_int_eq(complaints->nelts, 0);
     ck_assert_ptr_nonnull(strstr(config->nats_creds_file, "/nats.creds"));
     ck_assert_ptr_null(strchr(config->nats_creds_file, '@'));

@@ -37,10 +37,9 @@ static void on_message(void *baton, sa_link_message_t **message)
     sa_queue_give(fixture->messages, message);
 }
 
-fixture_t *fixture_open(apr_pool_t *pool)
+fixture_t *fixture_join(apr_pool_t *pool)
 {
     fixture_t *fixture = apr_pcalloc(pool, sizeof(*fixture));
-    sa_log_settings_t settings = { .level = SA_LEVEL_debug, .format = SA_LOG_JSON };
 
     fixture->pool = pool;
     fixture->dir = sa_test_dir(pool);
@@ -48,12 +47,21 @@ fixture_t *fixture_open(apr_pool_t *pool)
     fixture->mutex = sa_os_mutex_create(pool);
     fixture->messages = sa_queue_create(1024, pool);
     fixture->acks = sa_queue_create(1024, pool);
-    settings.path = fixture->log_path;
-    SA_ASSERT_OK(sa_log_open(&settings, pool));
-    SA_ASSERT_OK(sa_link_library_open());
     SA_ASSERT_OK(sa_link_create(&fixture->link, pool));
     sa_link_on_edge(fixture->link, on_edge, fixture);
     sa_link_on_ack(fixture->link, on_ack, fixture);
+    return fixture;
+}
+
+fixture_t *fixture_open(apr_pool_t *pool)
+{
+    sa_log_settings_t settings = { .level = SA_LEVEL_debug, .format = SA_LOG_JSON };
+    fixture_t *fixture;
+
+    SA_ASSERT_OK(sa_link_library_open());
+    fixture = fixture_join(pool);
+    settings.path = fixture->log_path;
+    SA_ASSERT_OK(sa_log_open(&settings, pool));
     return fixture;
 }
 
@@ -103,13 +111,18 @@ static void drain(sa_queue_t *queue)
     }
 }
 
-void fixture_close(fixture_t *fixture)
+void fixture_leave(fixture_t *fixture)
 {
     sa_link_stop(fixture->link, apr_time_from_sec(1));
     ck_assert_msg(!fixture->out_of_order, "edges do not come in pairs");
     ck_assert_int_eq(fixture->ups, fixture->downs);
     drain(fixture->messages);
     drain(fixture->acks);
+}
+
+void fixture_close(fixture_t *fixture)
+{
+    fixture_leave(fixture);
     sa_link_library_close();
     sa_log_close();
 }

@@ -30,6 +30,9 @@ typedef struct fixture_t {
 
 /* Opens the library and the log, makes a link with edge and ack callbacks. */
 fixture_t *fixture_open(apr_pool_t *pool);
+/* Another link beside an open one; leave it before the first is closed. */
+fixture_t *fixture_join(apr_pool_t *pool);
+void fixture_leave(fixture_t *fixture);
 /* The configuration NATS (lines below "nats:", indented by two). */
 sa_config_t *fixture_config(fixture_t *fixture, const char *nats);
 /* The same for one server and quick attempts, with MORE lines. */

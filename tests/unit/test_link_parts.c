@@ -69,18 +69,29 @@ SA_TEST(a_websocket_url_is_refused_by_name)
     SA_ASSERT_ERR(sa_link__url_parse(&url, "wss://h/nats", pool), SA_ERR_NOT_ON_THIS_OS);
 }
 
-/* From the nkeys tool: a user's seed and public key. */
-#define SEED "SUAKAEWF3TSAYJR5SI3NSRCNDX5FCBN2A5OJWMOONLQOXZIKQTKSZXJLXM"
+/* The pair in the NATS documentation. */
+#define SEED "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
+#define PUBLIC "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
+
+SA_TEST(the_public_key_of_a_seed_is_found)
+{
+    char key[SA_LINK_NKEY + 1];
+
+    (void)pool;
+    SA_ASSERT_OK(sa_link__nkey_public(key, SEED));
+    ck_assert_str_eq(key, PUBLIC);
+}
 
 SA_TEST(a_seed_that_is_none_is_refused)
 {
     static const char *const rows[] = {
-        "", "SU", "SAAKAEWF3TSAYJR5SI3NSRCNDX5FCBN2A5OJWMOONLQOXZIKQTKSZXJLXM",
-        "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4",
-        "SUAKAEWF3TSAYJR5SI3NSRCNDX5FCBN2A5OJWMOONLQOXZIKQTKSZXJLX0",
-        "suakaewf3tsayjr5si3nsrcndx5fcbn2a5ojwmoonlqoxzikqtkszxjlxm",
-        "SUAKAEWF3TSAYJR5SI3NSRCNDX5FCBN2A5OJWMOONLQOXZIKQTKSZXJLXMA",
-        "SUAKAEWF3TSAYJR5SI3NSRCNDX5FCBN2A5OJWMOONLQOXZIKQTKSZXJLAA",
+        "", "SU", PUBLIC,
+        "SAACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY",
+        "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3V0",
+        "suacssl3uahudxkfsnvuzrf5uhpmwz6bfdtj7m6usdxiednppqyyycu3vy",
+        "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VYA",
+        "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3AA",
+        "SUADSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY",
     };
     char key[SA_LINK_NKEY + 1];
 
@@ -246,6 +257,7 @@ SA_TEST(an_acknowledgement_is_read_and_anything_else_is_none)
     };
 
     (void)pool;
+    SA_ASSERT_OK(sa_link_library_open());
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         natsMsg *msg;
         sa_link_ack_t ack;
@@ -260,13 +272,13 @@ SA_TEST(an_acknowledgement_is_read_and_anything_else_is_none)
         ck_assert(!ack.no_stream);
         natsMsg_Destroy(msg);
     }
-    nats_Close();
+    sa_link_library_close();
 }
 
 SA_TEST_MAIN("link parts", a_url_is_read_into_its_parts,
              what_is_no_url_is_refused_and_the_refusal_holds_no_password,
              a_websocket_url_is_refused_by_name, a_seed_that_is_none_is_refused,
-             the_blocks_of_a_creds_file_are_found_in_order,
+             the_public_key_of_a_seed_is_found, the_blocks_of_a_creds_file_are_found_in_order,
              the_info_line_is_read_and_its_limits_made_sane,
              each_refusal_of_a_server_has_an_event_of_its_own,
              a_denial_is_noted_once_and_the_list_has_an_end,

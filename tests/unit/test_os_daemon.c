@@ -136,7 +136,7 @@ static void look_at_process(apr_pool_t *pool)
     }
     SA_ASSERT_OK(sa_os_self_read(&self, pool));
     ck_assert_uint_gt(self.resident_bytes, 0);
-    ck_assert_uint_eq(self.threads, 1);
+    ck_assert_uint_ge(self.threads, 1);
     ck_assert_uint_ge(self.descriptors, 3);
 }
 
@@ -232,7 +232,7 @@ static apr_status_t close_socket(void *baton)
 static int listen_as_manager(apr_pool_t *pool)
 {
     const char *base = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
-    char *directory = apr_pstrcat(pool, base, "/sa-test-XXXXXX", NULL);
+    char *directory = apr_pstrcat(pool, base, "/sa-test-os-XXXXXX", NULL);
     struct sockaddr_un *address = apr_pcalloc(pool, sizeof(*address));
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 

@@ -169,7 +169,7 @@ SA_TEST(disk_counters_are_found_by_number_or_by_name)
         {"diskstats-6.1", 11, 0, "", false, 0, 0},                  /* a line without numbers */
         {"diskstats-6.1", 9, 9, "", false, 0, 0},
         {"diskstats-2.6", 8, 0, "", true, 446, 446},
-        {"diskstats-2.6", 8, 1, "", false, 0, 0},                   /* four numbers, before 2.6.25 */
+        {"diskstats-2.6", 8, 1, "", false, 0, 0},       /* four numbers, before 2.6.25 */
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -1,0 +1,358 @@
+/* base: errors, pools, queue, buffer, JSON, back-off, random, stats, pulse. */
+#include <math.h>
+#include <stdio.h>
+
+#include <apr_strings.h>
+
+#include "sa_backoff.h"
+#include "sa_buf.h"
+#include "sa_json.h"
+#include "sa_os_clock.h"
+#include "sa_os_thread.h"
+#include "sa_pulse.h"
+#include "sa_queue.h"
+#include "sa_test.h"
+#include "sa_time.h"
+
+/* ---- errors --------------------------------------------------------------- */
+
+SA_TEST(a_chain_prints_intent_then_cause)
+{
+    sa_error_t *err = sa_error_apr(APR_EACCES, "cannot save the credentials to %s", "/x");
+    char text[256];
+
+    (void)pool;
+    ck_assert_str_eq(sa_error_text(err, text, sizeof(text)),
+                     "cannot save the credentials to /x: Permission denied");
+    sa_error_clear(err);
+}
+
+SA_TEST(an_error_without_words_speaks_by_its_code)
+{
+    sa_error_t *err = sa_error(SA_ERR_BUSY, NULL, NULL);
+    char text[64];
+
+    (void)pool;
+    ck_assert_str_eq(sa_error_text(err, text, sizeof(text)), "busy");
+    ck_assert_str_eq(sa_error_wire_name(err), "busy");
+    sa_error_clear(err);
+}
+
+SA_TEST(a_long_chain_is_cut_at_the_buffer)
+{
+    sa_error_t *err = sa_error(SA_ERR_INTERNAL, NULL, "%s", apr_psprintf(pool, "%0200d", 7));
+    char text[16];
+
+    ck_assert_int_eq(strlen(sa_error_text(err, text, sizeof(text))), 15);
+    sa_error_clear(err);
+}
+
+SA_TEST(composing_keeps_the_first_error_and_appends_the_second)
+{
+    sa_error_t *err = sa_error_compose(sa_error(SA_ERR_SPOOL, NULL, "first"),
+                                       sa_error(SA_ERR_LIMIT, NULL, "second"));
+    char text[64];
+
+    (void)pool;
+    ck_assert_str_eq(sa_error_text(err, text, sizeof(text)), "first: second");
+    ck_assert(sa_error_has(err, SA_ERR_LIMIT));
+    ck_assert(!sa_error_has(err, SA_ERR_BUSY));
+    sa_error_clear(err);
+    ck_assert_ptr_null(sa_error_compose(NULL, NULL));
+}
+
+SA_TEST(the_wire_hears_no_path_of_a_foreign_cause)
+{
+    sa_error_t *err = sa_error_apr(APR_EACCES, "cannot read %s", "/etc/secret");
+
+    (void)pool;
+    ck_assert_str_eq(sa_error_wire_text(err), "internal error");
+    sa_error_clear(err);
+}
+
+/* ---- queue ---------------------------------------------------------------- */
+
+static int one = 1;
+static int two = 2;
+static int three = 3;
+
+SA_TEST(a_queue_keeps_order_and_nulls_the_givers_pointer)
+{
+    sa_queue_t *queue = sa_queue_create(2, pool);
+    int *item = &one;
+
+    ck_assert(sa_queue_give(queue, &item));
+    ck_assert_ptr_null(item);
+    item = &two;
+    ck_assert(sa_queue_give(queue, &item));
+    ck_assert_ptr_eq(sa_queue_try_take(queue), &one);
+    ck_assert_ptr_eq(sa_queue_take(queue, SA_OS_NEVER), &two);
+    ck_assert_ptr_null(sa_queue_try_take(queue));
+}
+
+SA_TEST(a_full_queue_refuses_and_leaves_the_item)
+{
+    sa_queue_t *queue = sa_queue_create(1, pool);
+    int *item = &one;
+
+    ck_assert(sa_queue_give(queue, &item));
+    item = &two;
+    ck_assert(!sa_queue_give(queue, &item));
+    ck_assert_ptr_eq(item, &two);
+    ck_assert(!sa_queue_give_wait(queue, &item, sa_time_mono() + 1000));
+    ck_assert_int_eq(sa_queue_length(queue), 1);
+}
+
+SA_TEST(a_taker_returns_at_its_deadline_and_when_woken)
+{
+    sa_queue_t *queue = sa_queue_create(1, pool);
+
+    ck_assert_ptr_null(sa_queue_take(queue, sa_time_mono() + 1000));
+    sa_queue_wake(queue);
+    ck_assert_ptr_null(sa_queue_take(queue, SA_OS_NEVER));
+}
+
+SA_TEST(a_closed_queue_runs_dry_and_refuses)
+{
+    sa_queue_t *queue = sa_queue_create(2, pool);
+    int *item = &one;
+
+    ck_assert(sa_queue_give(queue, &item));
+    sa_queue_close(queue);
+    item = &two;
+    ck_assert(!sa_queue_give(queue, &item));
+    ck_assert_ptr_eq(sa_queue_take(queue, SA_OS_NEVER), &one);
+    ck_assert_ptr_null(sa_queue_take(queue, SA_OS_NEVER));
+    ck_assert(sa_queue_is_closed(queue));
+}
+
+static void give_many(void *baton)
+{
+    for (int i = 0; i < 10000; i++) {
+        int *item = &three;
+
+        ck_assert(sa_queue_give_wait((sa_queue_t *)baton, &item, SA_OS_NEVER));
+    }
+}
+
+SA_TEST(nothing_is_lost_between_two_threads)
+{
+    sa_queue_t *queue = sa_queue_create(7, pool);
+    sa_os_thread_t *threads[2];
+
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(sa_os_thread_start(&threads[i], "giver", give_many, queue, pool),
+                         APR_SUCCESS);
+    }
+    for (int i = 0; i < 20000; i++) {
+        ck_assert_ptr_eq(sa_queue_take(queue, SA_OS_NEVER), &three);
+    }
+    for (int i = 0; i < 2; i++) {
+        sa_os_thread_join(threads[i]);
+    }
+    ck_assert_int_eq(sa_queue_length(queue), 0);
+}
+
+/* ---- buffer --------------------------------------------------------------- */
+
+SA_TEST(a_buffer_takes_all_or_nothing_at_its_limit)
+{
+    sa_buf_t buf;
+
+    sa_buf_init(&buf, 10, pool);
+    ck_assert(sa_buf_append_text(&buf, "12345"));
+    ck_assert(!sa_buf_append_text(&buf, "678901"));
+    ck_assert(buf.overflowed);
+    ck_assert_str_eq(buf.data, "12345");
+    ck_assert(sa_buf_printf(&buf, "%d", 67890));
+    ck_assert_str_eq(buf.data, "1234567890");
+    ck_assert(!sa_buf_append(&buf, "x", 1));
+    ck_assert(!sa_buf_append(&buf, "x", SIZE_MAX));
+    sa_buf_clear(&buf);
+    ck_assert(!buf.overflowed);
+    ck_assert_int_eq(buf.length, 0);
+}
+
+/* ---- JSON ----------------------------------------------------------------- */
+
+SA_TEST(only_one_whole_object_is_json)
+{
+    static const char *const bad[] = {
+        "", "{", "[]", "42", "null", "{} {}", "{}x", "{\"a\":}", "\xff{}", "{\"a\":1}\x01"
+    };
+    cJSON *json;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        SA_ASSERT_ERR(sa_json_parse(&json, bad[i], strlen(bad[i]), pool), SA_ERR_PARSE);
+        ck_assert_ptr_null(json);
+    }
+    SA_ASSERT_ERR(sa_json_parse(&json, "{}\0{}", 5, pool), SA_ERR_PARSE);
+    SA_ASSERT_OK(sa_json_parse(&json, "{\"Command\":\"x\",\"n\":2} \n", 23, pool));
+    ck_assert_str_eq(sa_json_text(json, "command"), "x");
+    ck_assert_ptr_null(sa_json_text(json, "n"));
+}
+
+SA_TEST(json_too_deep_is_refused_not_followed)
+{
+    size_t depth = 100000;
+    char *text = apr_palloc(pool, depth);
+    cJSON *json;
+
+    memset(text, '[', depth);
+    SA_ASSERT_ERR(sa_json_parse(&json, text, depth, pool), SA_ERR_PARSE);
+}
+
+SA_TEST(numbers_are_rounded_half_away_from_zero)
+{
+    static const struct { double in; const char *out; } rows[] = {
+        {12.345, "{\"n\":12.35}"}, {-12.345, "{\"n\":-12.35}"}, {3.0, "{\"n\":3}"},
+        {0.125, "{\"n\":0.13}"}, {0.004, "{\"n\":0}"}, {1e9, "{\"n\":1000000000}"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cJSON *json = sa_json_object(pool);
+
+        sa_json_add_rounded(json, "n", rows[i].in);
+        ck_assert_str_eq(sa_json_print(json, NULL, pool), rows[i].out);
+    }
+    ck_assert(sa_json_round(NAN) == 0.0 && sa_json_round(INFINITY) == 0.0);
+}
+
+/* ---- back-off, random ----------------------------------------------------- */
+
+SA_TEST(delays_grow_to_the_maximum_and_use_the_whole_range)
+{
+    apr_interval_time_t highest[8] = {0};
+
+    (void)pool;
+    for (int round = 0; round < 200; round++) {
+        sa_backoff_t backoff;
+
+        sa_backoff_init(&backoff, 1000, 16000);
+        for (int i = 0; i < 8; i++) {
+            apr_interval_time_t ceiling = i < 4 ? 1000 << i : 16000;
+            apr_interval_time_t delay = sa_backoff_next(&backoff);
+
+            ck_assert_int_ge(delay, 0);
+            ck_assert_int_le(delay, ceiling);
+            highest[i] = delay > highest[i] ? delay : highest[i];
+        }
+    }
+    ck_assert_int_gt(highest[0], 800);
+    ck_assert_int_gt(highest[7], 13000);
+}
+
+SA_TEST(a_reset_starts_small_again)
+{
+    sa_backoff_t backoff;
+
+    (void)pool;
+    sa_backoff_init(&backoff, 10, 1000000);
+    for (int i = 0; i < 100; i++) {
+        (void)sa_backoff_next(&backoff);
+    }
+    sa_backoff_reset(&backoff);
+    ck_assert_int_le(sa_backoff_next(&backoff), 10);
+}
+
+SA_TEST(a_seed_repeats_and_bounds_hold)
+{
+    sa_random_t a;
+    sa_random_t b;
+
+    (void)pool;
+    sa_random_init_seed(&a, 7);
+    sa_random_init_seed(&b, 7);
+    for (int i = 0; i < 1000; i++) {
+        apr_uint64_t value = sa_random_below(&a, 10);
+
+        ck_assert_uint_lt(value, 10);
+        ck_assert_uint_eq(value, sa_random_below(&b, 10));
+    }
+    ck_assert_uint_eq(sa_random_below(&a, 0), 0);
+    ck_assert_uint_eq(sa_random_below(&a, 1), 0);
+}
+
+SA_TEST(random_names_differ)
+{
+    char a[23];
+    char b[23];
+
+    (void)pool;
+    sa_random_text(a, 22);
+    sa_random_text(b, 22);
+    ck_assert_str_ne(a, b);
+    ck_assert_int_eq(strlen(a), 22);
+    ck_assert_int_eq(strspn(a, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"),
+                     22);
+}
+
+/* ---- stats, pulse --------------------------------------------------------- */
+
+SA_TEST(stats_add_and_texts_are_cut)
+{
+    char buffer[SA_STAT_TEXT_SIZE];
+    apr_uint64_t before = sa_stats_read(SA_STAT_twin_puts);
+
+    sa_stats_add(SA_STAT_twin_puts, 3);
+    ck_assert_uint_eq(sa_stats_read(SA_STAT_twin_puts), before + 3);
+    sa_stats_set_text(SA_STAT_TEXT_link_url, apr_psprintf(pool, "%0400d", 1));
+    ck_assert_int_eq(strlen(sa_stats_text(SA_STAT_TEXT_link_url, buffer)), SA_STAT_TEXT_SIZE - 1);
+    sa_stats_set_text(SA_STAT_TEXT_link_url, NULL);
+    ck_assert_str_eq(sa_stats_text(SA_STAT_TEXT_link_url, buffer), "");
+}
+
+SA_TEST(health_follows_link_spool_and_stream)
+{
+    (void)pool;
+    sa_stats_set(SA_STAT_link_connected, 0);
+    ck_assert_int_eq(sa_stats_health(), SA_UNHEALTHY);
+    sa_stats_set(SA_STAT_link_connected, 1);
+    ck_assert_int_eq(sa_stats_health(), SA_HEALTHY);
+    sa_stats_set(SA_STAT_stream_missing, 1);
+    ck_assert_int_eq(sa_stats_health(), SA_DEGRADED);
+    sa_stats_set(SA_STAT_spool_failed, 1);
+    ck_assert_int_eq(sa_stats_health(), SA_UNHEALTHY);
+    sa_stats_set(SA_STAT_spool_failed, 0);
+    sa_stats_set(SA_STAT_stream_missing, 0);
+    sa_stats_set(SA_STAT_link_connected, 0);
+}
+
+static apr_interval_time_t fake_mono;
+
+static apr_interval_time_t read_fake(void *baton)
+{
+    (void)baton;
+    return fake_mono;
+}
+
+SA_TEST(a_thread_at_work_for_too_long_is_named)
+{
+    const sa_clock_t clock = {.mono = read_fake};
+    sa_pulse_t *pulse = sa_pulse_create("digger", pool);
+
+    fake_mono = 1000;
+    sa_time_set_clock(&clock);
+    ck_assert_ptr_null(sa_pulse_stuck(50));
+    sa_pulse_busy(pulse);
+    fake_mono += 51;
+    ck_assert_str_eq(sa_pulse_stuck(50), "digger");
+    sa_pulse_idle(pulse);
+    ck_assert_ptr_null(sa_pulse_stuck(50));
+    sa_time_set_clock(NULL);
+}
+
+SA_TEST_MAIN("base", a_chain_prints_intent_then_cause, an_error_without_words_speaks_by_its_code,
+             a_long_chain_is_cut_at_the_buffer,
+             composing_keeps_the_first_error_and_appends_the_second,
+             the_wire_hears_no_path_of_a_foreign_cause,
+             a_queue_keeps_order_and_nulls_the_givers_pointer,
+             a_full_queue_refuses_and_leaves_the_item,
+             a_taker_returns_at_its_deadline_and_when_woken, a_closed_queue_runs_dry_and_refuses,
+             nothing_is_lost_between_two_threads, a_buffer_takes_all_or_nothing_at_its_limit,
+             only_one_whole_object_is_json, json_too_deep_is_refused_not_followed,
+             numbers_are_rounded_half_away_from_zero,
+             delays_grow_to_the_maximum_and_use_the_whole_range, a_reset_starts_small_again,
+             a_seed_repeats_and_bounds_hold, random_names_differ,
+             stats_add_and_texts_are_cut, health_follows_link_spool_and_stream,
+             a_thread_at_work_for_too_long_is_named)
