@@ -35,8 +35,8 @@ void sa_os_notify_reloading(void);
 void sa_os_notify_stopping(void);
 void sa_os_notify_status(const char *status);
 void sa_os_notify_alive(void);
-/* How often to tell it that we are alive (systemd: half of WatchdogSec); 0: not
- * at all. */
+/* How often it wants to hear that we are alive, at the least (systemd:
+ * WatchdogSec; say it twice as often); 0: not at all. */
 apr_interval_time_t sa_os_notify_interval(void);
 
 /* Is standard error (or output) a terminal?  Does it go to the journal? */

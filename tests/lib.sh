@@ -28,7 +28,11 @@ LC_ALL=C
 export LC_ALL
 unset NATS_URL
 
-TOP=$(cd "${0%/*}/../.." && pwd)
+TOP=${0%/*}
+until [ -f "$TOP/tests/lib.sh" ]; do
+    TOP=$TOP/..
+done
+TOP=$(cd "$TOP" && pwd)
 if [ -z "${BUILD:-}" ]; then
     BUILD=$TOP/build/gcc
     [ -x "$BUILD/stone-age-agent" ] || BUILD=$TOP/build
@@ -121,7 +125,7 @@ _end()
     if [ "$_status" -ne 0 ] && [ "$_failures" -eq 0 ]; then
         _not_ok "$_title: the story broke off (status $_status)"
     fi
-    _stop_all
+    stop_all
     if [ "$_failures" -gt 0 ]; then
         for _log in "$WORK"/*.log; do
             case ${_log##*/} in
@@ -310,7 +314,8 @@ kill_hard()
     _collect "$1"
 }
 
-_stop_all()
+# stop_all: end all that was spawned.
+stop_all()
 {
     # Stopped ones (SIGSTOP) must run to hear it.
     for _pid in $_pids; do
@@ -332,17 +337,11 @@ _stop_all()
 # hands out by itself, so that it stays free while its server is restarted.
 free_port()
 {
-    python3 -c '
-import random, socket
-while True:
-    port = random.randint(12000, 31000)
-    with socket.socket() as s:
-        try:
-            s.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-    print(port)
-    break'
+    while true; do
+        _port=$((12000 + $(od -An -N2 -tu2 /dev/urandom) % 19000))
+        grep -q ":$(printf %04X "$_port") " /proc/net/tcp /proc/net/tcp6 2>/dev/null || break
+    done
+    echo "$_port"
 }
 
 # ---- nats-server -------------------------------------------------------------
@@ -477,7 +476,7 @@ start_agent()
     wait_for 20 _agent_answers $((_lives + 1)) >/dev/null || true
     has_line "$AGENT_LOG" "$_agent_ready" $((_lives + 1)) || die "the agent does not start"
 }
-_agent_ready='(^|[^a-z_])agent_started([^a-z_]|$)'
+_agent_ready='(^|[^a-z_])agent_ready([^a-z_]|$)'
 
 _agent_answers()
 {
@@ -503,13 +502,22 @@ agent_says()
     has_line "$AGENT_LOG" "$@"
 }
 
-# start_pages FOLDER: serve its files by HTTP: PAGES_URL, PAGES_PID.
+# start_pages FOLDER: serve its files, and bad pages (tests/tools/pages.py), by HTTP:
+# PAGES_URL, PAGES_PID, PAGES_LOG (each request).
 start_pages()
 {
-    spawn "$WORK/pages.log" python3 -u -m http.server --bind 127.0.0.1 --directory "$1" 0
+    PAGES_LOG=$WORK/pages.log
+    spawn "$PAGES_LOG" python3 "$TOP/tests/tools/pages.py" "$1"
     PAGES_PID=$SPAWNED
-    wait_for 20 has_line "$WORK/pages.log" '^Serving HTTP' || die "the page server does not start"
-    PAGES_URL=http://127.0.0.1:$(sed -n 's/^Serving HTTP on .* port \([0-9]*\) .*/\1/p' "$WORK/pages.log")
+    wait_for 20 has_line "$PAGES_LOG" '^Listening' || die "the page server does not start"
+    PAGES_URL=http://127.0.0.1:$(sed -n 's/^Listening on //p' "$PAGES_LOG")
+}
+
+# fetch URL: print the page.
+fetch()
+{
+    python3 -c 'import sys, urllib.request
+sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], timeout=10).read())' "$1"
 }
 
 # ---- is anything lost? -----------------------------------------------------------

@@ -89,8 +89,9 @@ const char *sa_config_insecure(const sa_config_t *config, apr_pool_t *pool)
 
     for (int i = 0; i < sa_config__main.count; i++) {
         const sa_option_t *row = &sa_config__main.rows[i];
+        const bool *is_on = (const void *)((const char *)config + row->offset);
 
-        if ((row->flags & SA_OPT_INSECURE) && *((const bool *)((const char *)config + row->offset))) {
+        if ((row->flags & SA_OPT_INSECURE) && *is_on) {
             APR_ARRAY_PUSH(paths, const char *) = row->path;
         }
     }

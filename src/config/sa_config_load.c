@@ -331,7 +331,8 @@ static void complain_of_unknown(sa_config__loader_t *loader, scope_t *scope, con
     }
     if (nearest) {
         sa_config__complain(loader, at(loader, key), is_warning,
-                            "%s is not an option; did you mean %s%s?", shown, scope->shown, nearest);
+                            "%s is not an option; did you mean %s%s?", shown, scope->shown,
+                            nearest);
     } else {
         sa_config__complain(loader, at(loader, key), is_warning, "%s is not an option", shown);
     }

@@ -111,11 +111,13 @@ static void check_pair_of_files(sa_config__loader_t *loader)
     const sa_config_t *config = loader->config;
     static const char cert[] = "nats.tls.cert_file";
     static const char key[] = "nats.tls.key_file";
+    bool has_cert = config->nats_tls_cert_file[0] != '\0';
+    bool has_key = config->nats_tls_key_file[0] != '\0';
 
-    if (any_is_bad(loader, cert, key) || !config->nats_tls_cert_file[0] == !config->nats_tls_key_file[0]) {
+    if (has_cert == has_key || any_is_bad(loader, cert, key)) {
         return;
     }
-    if (config->nats_tls_cert_file[0]) {
+    if (has_cert) {
         sa_config__wrong(loader, origin_of(loader, cert), "%s needs %s", cert, key);
     } else {
         sa_config__wrong(loader, origin_of(loader, key), "%s needs %s", key, cert);

@@ -24,13 +24,15 @@ static void complain_of_file(sa_config__loader_t *loader, const char *what)
 }
 
 /* Whoever can write the configuration decides what this machine does. */
-static void check_mode(sa_config__loader_t *loader, const char *file, apr_pool_t *scratch_pool)
+static void check_mode(sa_config__loader_t *loader, const char *path)
 {
     apr_finfo_t info;
 
-    if (apr_stat(&info, file, APR_FINFO_PROT, scratch_pool) == APR_SUCCESS
+    if (apr_stat(&info, path, APR_FINFO_PROT, loader->scratch_pool) == APR_SUCCESS
         && (info.protection & APR_FPROT_WWRITE)) {
-        complain_of_file(loader, "everybody can change this file; take that right away");
+        complain_of_file(loader, apr_psprintf(loader->scratch_pool,
+                                              "everybody can change %s; take that right away",
+                                              path));
     }
 }
 
@@ -49,7 +51,7 @@ static void load_file(sa_config__loader_t *loader, const char *file)
     } else if (err) {
         complain_of_file(loader, sa_error_text(err, message, sizeof(message)));
     } else {
-        check_mode(loader, file, loader->scratch_pool);
+        check_mode(loader, file);
         sa_config__load_text(loader, text, length);
     }
     sa_error_clear(err);
@@ -87,6 +89,7 @@ static apr_array_header_t *list_files(sa_config__loader_t *loader, const char *d
         }
         return names;
     }
+    check_mode(loader, directory);
     for (int i = 0; i < DIRECTORY_ENTRIES && names->nelts < SA_CONFIG__FILES; i++) {
         if (apr_dir_read(&info, APR_FINFO_NAME, handle) != APR_SUCCESS) {
             break;

@@ -9,8 +9,9 @@
 static const sa_option_t main_rows[] = {
 #define SA_SECTION(path_, doc_)
 #define SA_RESERVED(path_, doc_)
-#define SA_OPTION(type_, field_, path_, ...) \
-    {.path = path_, .type = SA_OPTION_##type_, .offset = offsetof(sa_config_t, field_), __VA_ARGS__},
+#define SA_OPTION(type_, field_, path_, ...)                                            \
+    {.path = path_, .type = SA_OPTION_##type_, .offset = offsetof(sa_config_t, field_), \
+     __VA_ARGS__},
 #include "sa_config_options.def"
 #undef SA_SECTION
 #undef SA_RESERVED

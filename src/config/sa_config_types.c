@@ -295,7 +295,8 @@ static const char *check_count(const apr_array_header_t *items, const sa_option_
         SA_ASSERT(read_int(&most, row->max));
     }
     if (items->nelts >= most) {
-        return apr_psprintf(pool, "is one too many; at most %" APR_INT64_T_FMT " are allowed", most);
+        return apr_psprintf(pool, "is one too many; at most %" APR_INT64_T_FMT " are allowed",
+                            most);
     }
     return NULL;
 }

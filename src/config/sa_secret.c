@@ -70,8 +70,8 @@ static sa_error_t *read_env(const char **value, const sa_secret_t *secret, apr_p
     const char *text = getenv(secret->where);
 
     if (!text) {
-        return sa_error(SA_ERR_CONFIG, NULL, "the environment variable that %s_env names is not set",
-                        secret->path);
+        return sa_error(SA_ERR_CONFIG, NULL,
+                        "the environment variable that %s_env names is not set", secret->path);
     }
     if (strlen(text) > SA_CONFIG__SECRET_BYTES) {
         return sa_error(SA_ERR_LIMIT, NULL, "%s is longer than %d bytes", secret->path,

@@ -62,6 +62,9 @@ sa_error_t *sa_link_library_open(void)
 void sa_link_library_close(void)
 {
     nats_CloseAndWait(LIBRARY_CLOSE_MS);
+    sa_link__tls_close();
+    apr_pool_destroy(library_pool);
+    library_pool = NULL;
 }
 
 const char *sa_link_library_version(void)

@@ -247,7 +247,7 @@ sa_link__conn_t *sa_link__connect(sa_link_t *link, const sa_link__url_t *url,
     } else {
         conn->since = sa_time_mono();
     }
-    sa_link__tls_close();
+    sa_link__tls_forget();
     apr_pool_destroy(pool);
     return conn;
 }
@@ -268,17 +268,24 @@ static bool wait_last_callbacks(sa_link__conn_t *conn)
     return done;
 }
 
-static void release_subscriptions(sa_link__conn_t *conn)
+static void close_subscriptions(sa_link__conn_t *conn)
 {
+    sa_os_mutex_lock(conn->link->mutex);
     for (int i = 0; i < conn->live_count; i++) {
-        sa_os_mutex_lock(conn->link->mutex);
         sa_link__count_dropped(&conn->live[i]);
-        sa_os_mutex_unlock(conn->link->mutex);
     }
+    sa_os_mutex_unlock(conn->link->mutex);
     natsConnection_Close(conn->nc);
+}
+
+/* After their last callbacks: the last reference is then ours, and what nats.c
+ * frees with it does not meet the library's end. */
+static void destroy_subscriptions(sa_link__conn_t *conn)
+{
     for (int i = 0; i < conn->live_count; i++) {
         natsSubscription_Destroy(conn->live[i].sub);
     }
+    natsConnection_Destroy(conn->nc);
 }
 
 void sa_link__disconnect(sa_link__conn_t *conn)
@@ -291,11 +298,11 @@ void sa_link__disconnect(sa_link__conn_t *conn)
     }
     sa_os_mutex_unlock(link->mutex);
     if (conn->nc) {
-        release_subscriptions(conn);
-        natsConnection_Destroy(conn->nc);
+        close_subscriptions(conn);
         if (!wait_last_callbacks(conn)) {
             return;     /* left to callbacks that may still come */
         }
+        destroy_subscriptions(conn);
     }
     apr_pool_destroy(conn->pool);
 }

@@ -206,6 +206,8 @@ bool sa_link__tls_apply(natsOptions *options, sa_link__failure_t *failure,
  * false: nothing. */
 bool sa_link__tls_verdict(sa_link__failure_t *failure);
 /* Forget it. */
+void sa_link__tls_forget(void);
+/* The end of sa_link__tls_open(): its pool goes. */
 void sa_link__tls_close(void);
 
 /* sa_link_connect.c */

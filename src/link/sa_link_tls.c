@@ -247,9 +247,17 @@ bool sa_link__tls_verdict(sa_link__failure_t *failure)
     return true;
 }
 
-void sa_link__tls_close(void)
+void sa_link__tls_forget(void)
 {
     if (verdict_key) {
         apr_threadkey_private_set(NULL, verdict_key);
+    }
+}
+
+void sa_link__tls_close(void)
+{
+    if (verdict_key) {
+        apr_threadkey_private_delete(verdict_key);
+        verdict_key = NULL;
     }
 }

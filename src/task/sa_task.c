@@ -147,15 +147,16 @@ static void add_jobs(sa_tasks_t *tasks)
 }
 
 /* The next run after one that was due at job->next_at.  The first pause is
- * random: it gives the device its own phase.  A schedule that fell behind
- * (the machine slept) goes on from now. */
+ * random, between half an interval and a whole one: it gives the device its own
+ * phase, and a slow first run time to end.  A schedule that fell behind (the
+ * machine slept) goes on from now. */
 static void set_next(sa_job_t *job, apr_interval_time_t now)
 {
     if (!job->first_done) {
         job->first_done = true;
-        job->next_at = now + 1
+        job->next_at = now + job->interval / 2
                        + (apr_interval_time_t)sa_random_below(&job->tasks->random,
-                                                              (apr_uint64_t)job->interval);
+                                                              (apr_uint64_t)job->interval / 2 + 1);
         return;
     }
     job->next_at += job->interval;

@@ -10,6 +10,7 @@ start_quick_exporter
 start_nats jetstream
 bus stream-add REPORTS 'agents.*.telemetry.>' --file --dedupe 3600
 bus stream-add BEATS 'agents.*.heartbeat' --file
+bus kv-add twin --file
 busy_config 50 >"$WORK/agent.yaml"
 : >"$WORK/counts"
 

@@ -82,7 +82,8 @@ SA_TEST(each_mistake_is_named_with_its_line_and_what_it_must_be)
          "none, platform", false},
         {BASE "spool: {window: many}\n",
          "t.yaml:3: spool.window: \"many\" must be a whole number from 1 to 4096", false},
-        {BASE "spool: {window: 0}\n", "t.yaml:3: spool.window: \"0\" must be from 1 to 4096", false},
+        {BASE "spool: {window: 0}\n",
+         "t.yaml:3: spool.window: \"0\" must be from 1 to 4096", false},
         {BASE "spool: {max_size: 12XB}\n",
          "t.yaml:3: spool.max_size: \"12XB\" must be a size, such as 64KB or 1GB, from 1MB to 64GB",
          false},
@@ -192,8 +193,8 @@ SA_TEST(two_spellings_must_say_the_same)
          "t.yaml:5: tasks.system_metrics.interval: \"2m\" is not what tasks.metrics.interval on "
          "line 4 says (\"1m\"); they are the same setting", false},
         {BASE "nats.auth_type: none\nnats.auth.type: token\n",
-         "t.yaml:4: nats.auth.type: \"token\" is not what nats.auth_type on line 3 says (\"none\"); "
-         "they are the same setting\n"
+         "t.yaml:4: nats.auth.type: \"token\" is not what nats.auth_type on line 3 says "
+         "(\"none\"); they are the same setting\n"
          "t.yaml:4: nats.auth.type: \"token\" needs nats.auth.token_file, nats.auth.token_env or a "
          "systemd credential nats.auth.token", false},
         {BASE "nats.auth_type: pocketbase\nnats.auth.type: platform\n", "", true},
@@ -208,15 +209,18 @@ SA_TEST(unknown_settings_are_doubtful_and_the_nearest_is_offered)
         {BASE "tasks:\n  heartbeet:\n    interval: 5s\n",
          "t.yaml:5: tasks.heartbeet.interval is not an option; did you mean "
          "tasks.heartbeat.interval?", true},
+        {BASE "platforms: 1\n", "t.yaml:3: platforms is not an option; did you mean platform?",
+         true},
         {BASE "something_else: 1\n", "t.yaml:3: something_else is not an option", true},
         {BASE "nats: {auth: {tokn_file: x}}\n",
-         "t.yaml:3: nats.auth.tokn_file is not an option; did you mean nats.auth.token_file?", true},
+         "t.yaml:3: nats.auth.tokn_file is not an option; did you mean nats.auth.token_file?",
+         true},
         {BASE "a: {b: [1, {c: d}]}\n", "t.yaml:3: a.b is not an option", true},
         {BASE "tasks: {exporters: [{name: n, url: 'http://h', intervall: 1s}]}\n",
          "t.yaml:3: tasks.exporters[].intervall is not an option; did you mean "
          "tasks.exporters[].interval?", true},
-        {BASE "<<: {location: x}\n", "t.yaml:3: <<.location is not an option; did you mean location?",
-         true},
+        {BASE "<<: {location: x}\n",
+         "t.yaml:3: <<.location is not an option; did you mean location?", true},
     };
 
     RUN_CASES(cases);
@@ -257,8 +261,8 @@ SA_TEST(rules_over_two_options_name_the_place)
         {BASE "nats.auth.type: token\n",
          "t.yaml:3: nats.auth.type: \"token\" needs nats.auth.token_file, nats.auth.token_env or a "
          "systemd credential nats.auth.token", false},
-        {BASE "nats.auth.type: nkey\n", "t.yaml:3: nats.auth.type: \"nkey\" needs nats.auth.nkey_file",
-         false},
+        {BASE "nats.auth.type: nkey\n",
+         "t.yaml:3: nats.auth.type: \"nkey\" needs nats.auth.nkey_file", false},
         {BASE "nats.auth.type: userpass\n",
          "t.yaml:3: nats.auth.type: \"userpass\" needs nats.auth.username\n"
          "t.yaml:3: nats.auth.type: \"userpass\" needs nats.auth.password_file, "
@@ -308,6 +312,9 @@ SA_TEST(exporters_are_checked_one_by_one_and_together)
         {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', interval: x}\n",
          "t.yaml:5: tasks.exporters[].interval: \"x\" must be a duration with its unit, such as "
          "30s, from 1s to 24h", false},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', interval: 5s, timeout: x}\n",
+         "t.yaml:5: tasks.exporters[].timeout: \"x\" must be a duration with its unit, such as "
+         "30s, from 100ms to 2m", false},
         {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', labels: {job: x}}\n",
          "t.yaml:5: tasks.exporters[].labels: \"job\" is the agent's own label", false},
         {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', labels: [a]}\n",
@@ -339,9 +346,11 @@ SA_TEST(yaml_that_is_more_than_settings_is_refused)
         {BASE "tasks: !x {a: b}\n", "t.yaml:3: tags (!name) are not allowed", false},
         {BASE "tasks: !x [a]\n", "t.yaml:3: tags (!name) are not allowed", false},
         {BASE "---\n" BASE, "t.yaml:3: a second document (---) is not allowed", false},
-        {BASE "tasks:\n\theartbeat: {}\n", "t.yaml:4: indented with a tab; YAML wants spaces", false},
-        {BASE "location: [\n", "t.yaml:4: not YAML: while parsing a flow node, did not find expected "
-                               "node content", false},
+        {BASE "tasks:\n\theartbeat: {}\n",
+         "t.yaml:4: indented with a tab; YAML wants spaces", false},
+        {BASE "location: [\n",
+         "t.yaml:4: not YAML: while parsing a flow node, did not find expected node content",
+         false},
         {BASE "location: \"a\\0b\"\n", "t.yaml:3: a NUL character is not allowed", false},
         {BASE "location: \"a\\e[31mb\"\n",
          "t.yaml:3: location: \"a?[31mb\" must not hold control characters", false},
@@ -368,7 +377,8 @@ SA_TEST(bytes_that_are_no_text_are_refused_with_their_line)
          "t.yaml:2: not text in UTF-8 (invalid leading UTF-8 octet)"},
         {"code: c\nlocation: \xc0\xaf\n", 21,
          "t.yaml:2: not text in UTF-8 (invalid length of a UTF-8 sequence)"},
-        {"\xff\xfe" "c\0o\0d\0e\0", 10, "t.yaml:1: not text in UTF-8 (invalid leading UTF-8 octet)"},
+        {"\xff\xfe" "c\0o\0d\0e\0", 10,
+         "t.yaml:1: not text in UTF-8 (invalid leading UTF-8 octet)"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -403,6 +413,7 @@ static char *repeat(const char *text, int count, apr_pool_t *pool)
 
 SA_TEST(what_could_grow_is_bounded)
 {
+    const char *long_word = repeat("x", 900000, pool);
     sa_config_t *config;
 
     ck_assert_str_eq(load(&config, repeat("[", 100000, pool), pool),
@@ -411,12 +422,12 @@ SA_TEST(what_could_grow_is_bounded)
                      "t.yaml:1: nested more than 32 levels deep");
     ck_assert_ptr_nonnull(strstr(load(&config, repeat("- a\n", 20000, pool), pool),
                                  "more than 10000 YAML items"));
-    ck_assert_ptr_nonnull(strstr(load(&config, apr_pstrcat(pool, BASE, "location: \"",
-                                                           repeat("x", 900000, pool), "\"\n", NULL),
-                                      pool), "must be at most 63 bytes"));
-    ck_assert_ptr_nonnull(strstr(load(&config, apr_pstrcat(pool, BASE, "? ",
-                                                           repeat("x", 900000, pool), "\n: 1\n", NULL),
-                                      pool), "a key must have from 1 to 128 bytes"));
+    ck_assert_ptr_nonnull(strstr(load(&config, apr_pstrcat(pool, BASE "location: \"", long_word,
+                                                           "\"\n", NULL), pool),
+                                 "must be at most 63 bytes"));
+    ck_assert_ptr_nonnull(strstr(load(&config, apr_pstrcat(pool, BASE "? ", long_word, "\n: 1\n",
+                                                           NULL), pool),
+                                 "a key must have from 1 to 128 bytes"));
 }
 
 SA_TEST(there_are_only_so_many_exporters)
@@ -568,7 +579,8 @@ SA_TEST(every_value_is_listed_with_where_it_came_from)
     seen_t seen = {0, "", pool};
 
     ck_assert_str_eq(load(&config, BASE "tasks:\n  metrics: {interval: 120s}\n"
-                                        "  exporters:\n  - {name: a, url: 'http://h'}\n", pool), "");
+                                        "  exporters:\n  - {name: a, url: 'http://h'}\n", pool),
+                     "");
     sa_config_each(config, see, &seen, pool);
     ck_assert_str_eq(seen.text,
                      "code=c t.yaml:1\nnats.urls=[\"nats://h:4222\"] t.yaml:2\n"

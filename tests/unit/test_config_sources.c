@@ -15,6 +15,9 @@
 
 /* ---- files of a test's own ----------------------------------------------------- */
 
+#define PRIVATE (APR_FPROT_UREAD | APR_FPROT_UWRITE)
+#define PRIVATE_DIRECTORY (PRIVATE | APR_FPROT_UEXECUTE)
+
 static const char *make_directory(apr_pool_t *pool)
 {
     const char *parent;
@@ -25,7 +28,7 @@ static const char *make_directory(apr_pool_t *pool)
     name = apr_pstrcat(pool, parent, "/sa-config-XXXXXX", NULL);
     ck_assert_int_eq(apr_file_mktemp(&file, name, 0, pool), APR_SUCCESS);
     name = apr_pstrcat(pool, name, ".d", NULL);
-    ck_assert_int_eq(apr_dir_make(name, APR_FPROT_OS_DEFAULT, pool), APR_SUCCESS);
+    ck_assert_int_eq(apr_dir_make(name, PRIVATE_DIRECTORY, pool), APR_SUCCESS);
     return name;
 }
 
@@ -48,8 +51,6 @@ static void remove_directory(const char *path, apr_pool_t *pool)
     apr_dir_close(directory);
     apr_dir_remove(path, pool);
 }
-
-#define PRIVATE (APR_FPROT_UREAD | APR_FPROT_UWRITE)
 
 static const char *write_bytes(const char *directory, const char *name, const char *text,
                                size_t length, apr_fileperms_t mode, apr_pool_t *pool)
@@ -74,7 +75,7 @@ static const char *write_text(const char *directory, const char *name, const cha
 static void make_drop_ins(const char *directory, apr_pool_t *pool)
 {
     ck_assert_int_eq(apr_dir_make(apr_pstrcat(pool, directory, "/agent.d", NULL),
-                                  APR_FPROT_OS_DEFAULT, pool), APR_SUCCESS);
+                                  PRIVATE_DIRECTORY, pool), APR_SUCCESS);
 }
 
 /* Load PATH and SETS (ending in NULL); the complaints, without DIRECTORY. */
@@ -121,12 +122,13 @@ SA_TEST(the_drop_ins_come_after_the_file_in_the_order_of_their_names)
     write_text(directory, "agent.d/10-a.yaml",
                "location: ten\nspool: {window: 10}\ncommands.reply_prefixes: [c.]\n"
                "tasks: {exporters: [{name: x, url: 'http://h'}]}\n", pool);
-    write_text(directory, "agent.d/.hidden.yaml", "location: hidden\n", pool);
+    write_text(directory, "agent.d/.hidden.yaml", "spool.max_age: 1h\n", pool);
     write_text(directory, "agent.d/30.yaml~", "location: backup\n", pool);
     write_text(directory, "agent.d/.yaml", "location: nameless\n", pool);
     ck_assert_str_eq(load(&config, directory, main_file, NULL, pool), "");
     ck_assert_str_eq(config->location, "twenty");
     ck_assert_int_eq(config->spool_window, 10);
+    ck_assert(sa_config_is_default(config, "spool.max_age"));
     ck_assert_int_eq(config->reply_prefixes->nelts, 1);
     ck_assert_str_eq(APR_ARRAY_IDX(config->reply_prefixes, 0, const char *), "c.");
     ck_assert_int_eq(config->exporters->nelts, 2);
@@ -141,8 +143,8 @@ SA_TEST(the_drop_ins_come_after_the_file_in_the_order_of_their_names)
 SA_TEST(a_drop_in_may_use_another_spelling)
 {
     const char *directory = make_directory(pool);
-    const char *main_file = write_text(directory, "a.yaml", "device_id: old\nnats.urls: [nats://h]\n",
-                                       pool);
+    const char *main_file = write_text(directory, "a.yaml",
+                                       "device_id: old\nnats.urls: [nats://h]\n", pool);
     sa_config_t *config;
 
     make_drop_ins(directory, pool);
@@ -155,8 +157,8 @@ SA_TEST(a_drop_in_may_use_another_spelling)
 SA_TEST(complaints_of_several_files_come_in_the_order_of_reading)
 {
     const char *directory = make_directory(pool);
-    const char *main_file = write_text(directory, "z.yaml", "nats.urls: [nats://h]\nlocation: a.b\n",
-                                       pool);
+    const char *main_file = write_text(directory, "z.yaml",
+                                       "nats.urls: [nats://h]\nlocation: a.b\n", pool);
     sa_config_t *config;
 
     make_drop_ins(directory, pool);
@@ -171,8 +173,9 @@ SA_TEST(complaints_of_several_files_come_in_the_order_of_reading)
                                  "z.yaml: code is missing\n"
                                  "z.yaml: ", directory, "/agent.d/b.yml is not read: its name must "
                                  "end in .yaml\n"
-                                 "z.yaml:2: location: \"a.b\" must be letters, digits, - and _ only\n"
-                                 "agent.d/b.yaml:2: tasks.exporters[].name: \"n\" is taken already (",
+                                 "z.yaml:2: location: \"a.b\" must be letters, digits, - and _ "
+                                 "only\nagent.d/b.yaml:2: tasks.exporters[].name: \"n\" is taken "
+                                 "already (",
                                  directory, "/agent.d/a.yaml:1)\n"
                                  "--set: spool.window: \"0\" must be from 1 to 4096", NULL));
     remove_directory(directory, pool);
@@ -198,7 +201,24 @@ SA_TEST(files_that_cannot_be_read_are_named)
                           write_bytes(directory, "open.yaml", BASE, strlen(BASE),
                                       PRIVATE | APR_FPROT_WWRITE | APR_FPROT_WREAD, pool), NULL,
                           pool),
-                     "open.yaml: everybody can change this file; take that right away");
+                     apr_pstrcat(pool, "open.yaml: everybody can change ", directory,
+                                 "/open.yaml; take that right away", NULL));
+    remove_directory(directory, pool);
+}
+
+SA_TEST(a_directory_that_everybody_can_fill_is_refused)
+{
+    const char *directory = make_directory(pool);
+    const char *main_file = write_text(directory, "a.yaml", BASE, pool);
+    const char *drop_ins = apr_pstrcat(pool, directory, "/agent.d", NULL);
+    sa_config_t *config;
+
+    make_drop_ins(directory, pool);
+    ck_assert_int_eq(apr_file_perms_set(drop_ins, PRIVATE_DIRECTORY | APR_FPROT_WWRITE),
+                     APR_SUCCESS);
+    ck_assert_str_eq(load(&config, directory, main_file, NULL, pool),
+                     apr_pstrcat(pool, "a.yaml: everybody can change ", drop_ins,
+                                 "; take that right away", NULL));
     remove_directory(directory, pool);
 }
 
@@ -325,7 +345,8 @@ SA_TEST(a_secret_comes_from_a_file_a_variable_or_a_credential)
                                write_text(directory, "token", "from-file\r\n\n", pool), "\n", NULL),
                    pool);
     const char *by_env = write_text(directory, "e.yaml",
-                                    BASE "nats.auth.type: token\nnats.auth.token_env: SA_TEST_TOKEN\n",
+                                    BASE "nats.auth.type: token\n"
+                                    "nats.auth.token_env: SA_TEST_TOKEN\n",
                                     pool);
     sa_config_t *config;
 
@@ -336,7 +357,7 @@ SA_TEST(a_secret_comes_from_a_file_a_variable_or_a_credential)
     ck_assert_str_eq(token_of(config, pool), "from-env");
 
     ck_assert_int_eq(apr_dir_make(apr_pstrcat(pool, directory, "/creds", NULL),
-                                  APR_FPROT_OS_DEFAULT, pool), APR_SUCCESS);
+                                  PRIVATE_DIRECTORY, pool), APR_SUCCESS);
     write_text(directory, "creds/nats.auth.token", "from-credential", pool);
     ck_assert_int_eq(apr_env_set("CREDENTIALS_DIRECTORY",
                                  apr_pstrcat(pool, directory, "/creds", NULL), pool), APR_SUCCESS);
@@ -376,7 +397,8 @@ SA_TEST(an_unsafe_or_useless_secret_file_is_refused_without_its_content)
                                        (size_t)cases[i].length, cases[i].mode, pool);
         const char *set = apr_pstrcat(pool, "nats.auth.token_file=", path, NULL);
         sa_config_t *config;
-        const char *got = load(&config, directory, main_file, (const char *const[]){set, NULL}, pool);
+        const char *got =
+            load(&config, directory, main_file, (const char *const[]){set, NULL}, pool);
 
         ck_assert_msg(strstr(got, cases[i].complaint) != NULL, "%s", got);
         ck_assert_msg(strstr(got, "hunter2") == NULL, "%s", got);
@@ -499,7 +521,8 @@ SA_TEST(the_briefs_file_with_a_server_of_our_own_runs)
     sa_config_t *config;
 
     ck_assert_str_eq(load(&config, NULL, source_file("tests/data/config/brief.yaml", pool),
-                          (const char *const[]){"nats.urls=nats://127.0.0.1:4222", NULL}, pool), "");
+                          (const char *const[]){"nats.urls=nats://127.0.0.1:4222", NULL}, pool),
+                     "");
     ck_assert_int_eq(config->heartbeat_interval, apr_time_from_sec(30));
     ck_assert_int_eq(config->metrics_interval, apr_time_from_sec(60));
     ck_assert_str_eq(config->code, "chicago-warehouse-vent-01");
@@ -586,7 +609,8 @@ SA_TEST(the_example_lacks_only_what_is_required)
     const char *file = source_file("docs/config.example.yaml", pool);
 
     ck_assert_str_eq(load(&config, NULL, file, NULL, pool),
-                     apr_psprintf(pool, "%s: code is missing\n%s: nats.urls is missing", file, file));
+                     apr_psprintf(pool, "%s: code is missing\n%s: nats.urls is missing", file,
+                                  file));
     ck_assert_str_eq(load(&config, NULL, file,
                           (const char *const[]){"code=x", "nats.urls=nats://h", NULL}, pool), "");
 }
@@ -622,13 +646,15 @@ SA_TEST(the_example_with_everything_taken_in_sets_every_option_to_its_default)
 SA_TEST_MAIN("config_sources", the_drop_ins_come_after_the_file_in_the_order_of_their_names,
              a_drop_in_may_use_another_spelling,
              complaints_of_several_files_come_in_the_order_of_reading,
-             files_that_cannot_be_read_are_named, there_are_only_so_many_files,
+             files_that_cannot_be_read_are_named, a_directory_that_everybody_can_fill_is_refused,
+             there_are_only_so_many_files,
              without_a_file_the_place_and_the_way_out_are_named,
              the_command_line_sets_every_type_and_wins, mistakes_on_the_command_line_are_errors,
              a_secret_comes_from_a_file_a_variable_or_a_credential,
              an_unsafe_or_useless_secret_file_is_refused_without_its_content,
              a_listing_says_where_a_secret_is_and_not_what, a_secret_is_wiped_with_its_pool,
              every_spelling_loads, the_values_of_the_go_agents_file_arrive,
-             the_briefs_file_with_a_server_of_our_own_runs, all_mistakes_of_a_file_are_named_at_once,
+             the_briefs_file_with_a_server_of_our_own_runs,
+             all_mistakes_of_a_file_are_named_at_once,
              the_example_lacks_only_what_is_required,
              the_example_with_everything_taken_in_sets_every_option_to_its_default)

@@ -65,8 +65,7 @@ apr_interval_time_t sa_os_notify_interval(void)
     if (sd_watchdog_enabled(0, &timeout_us) <= 0) {
         return 0;
     }
-    /* It kills us after TIMEOUT_US; sd_watchdog_enabled(3) advises half. */
-    return (apr_interval_time_t)(timeout_us / 2);
+    return (apr_interval_time_t)timeout_us;
 }
 
 bool sa_os_console_is_journal(void)

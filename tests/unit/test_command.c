@@ -1,0 +1,295 @@
+/* command: requests and answers over a real nats-server. */
+#include "../../src/command/sa_command_private.h"
+
+#include <apr_strings.h>
+
+#include "sa_stats.h"
+#include "sa_test.h"
+#include "sa_test_server.h"
+#include "sa_time.h"
+#include "test_link_fixture.h"
+
+typedef struct counter_t {
+    fixture_t *fixture;         /* the agent's link */
+    fixture_t *client;
+    sa_test_server_t *server;
+    sa_commands_t *commands;
+} counter_t;
+
+/* ---- a table with slow commands ------------------------------------------- */
+
+static sa_os_mutex_t *gate_mutex;
+static sa_os_cond_t *gate_cond;
+static bool gate_open;
+static int at_work;
+
+static sa_error_t *wait_at_gate(sa_call_t *call)
+{
+    sa_os_mutex_lock(gate_mutex);
+    at_work++;
+    while (!gate_open) {
+        sa_os_cond_wait(gate_cond, gate_mutex, SA_OS_NEVER);
+    }
+    sa_os_mutex_unlock(gate_mutex);
+    cJSON_AddStringToObject(call->reply, "status", "success");
+    return SA_OK;
+}
+
+static sa_error_t *echo(sa_call_t *call)
+{
+    const char *text = sa_json_text(call->request, "text");
+
+    if (!text) {
+        return sa_error(SA_ERR_REQUEST_FORMAT, NULL, "text is missing");
+    }
+    cJSON_AddStringToObject(call->reply, "text", text);
+    return SA_OK;
+}
+
+static const sa_command_row_t slow_table[] = {
+    {.name = "ping", .run = sa_command__ping,
+     .flags = SA_COMMAND_QUICK | SA_COMMAND_ANY_BODY | SA_COMMAND_UNCOUNTED, .doc = ""},
+    {.name = "gate", .run = wait_at_gate, .doc = ""},
+    {.name = "echo", .run = echo, .flags = SA_COMMAND_QUICK, .doc = ""},
+};
+
+static void set_gate(bool open)
+{
+    sa_os_mutex_lock(gate_mutex);
+    gate_open = open;
+    sa_os_cond_broadcast(gate_cond);
+    sa_os_mutex_unlock(gate_mutex);
+}
+
+/* ---- the counter ---------------------------------------------------------- */
+
+static counter_t *open_counter(const char *more, bool slow, apr_pool_t *pool)
+{
+    counter_t *counter = apr_pcalloc(pool, sizeof(*counter));
+    sa_config_t *config;
+
+    gate_mutex = sa_os_mutex_create(pool);
+    gate_cond = sa_os_cond_create(pool);
+    counter->server = sa_test_server_start("", 0, pool);
+    counter->fixture = fixture_open(pool);
+    counter->client = fixture_join(pool);
+    config = fixture_config_for(counter->fixture, sa_test_server_url(counter->server), more);
+    SA_ASSERT_OK(sa_commands_create(&counter->commands, counter->fixture->link, config, pool));
+    if (slow) {
+        sa_command__set_table(counter->commands, slow_table, 3);
+    }
+    SA_ASSERT_OK(sa_commands_start(counter->commands));
+    fixture_start(counter->fixture, config);
+    fixture_start(counter->client, config);
+    fixture_wait_ups(counter->fixture, 1);
+    fixture_wait_ups(counter->client, 1);
+    return counter;
+}
+
+static void close_counter(counter_t *counter)
+{
+    sa_commands_stop(counter->commands);
+    fixture_leave(counter->client);
+    fixture_close(counter->fixture);
+}
+
+static void ask(counter_t *counter, const char *subject, const char *body, size_t length)
+{
+    SA_ASSERT_OK(sa_link_publish_acked(counter->client->link, subject, NULL, NULL, body, length,
+                                       1));
+}
+
+static cJSON *take_answer(counter_t *counter)
+{
+    sa_link_message_t *message = sa_queue_take(counter->client->acks, sa_time_mono() + LIMIT);
+    const char *data;
+    size_t length;
+    cJSON *json;
+
+    ck_assert_ptr_nonnull(message);
+    data = sa_link_message_data(message, &length);
+    SA_ASSERT_OK(sa_json_parse(&json, data, length, counter->client->pool));
+    sa_link_message_destroy(message);
+    return json;
+}
+
+static cJSON *answer(counter_t *counter, const char *subject, const char *body)
+{
+    ask(counter, subject, body, strlen(body));
+    return take_answer(counter);
+}
+
+SA_TEST(ping_answers_whatever_the_body)
+{
+    static const char *const bodies[] = {"", "{}", "not json", "[1,2", "\xff\xfe"};
+    counter_t *counter = open_counter("", false, pool);
+
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        cJSON *json = answer(counter, "agents.t1.cmd.ping", bodies[i]);
+
+        ck_assert_str_eq(sa_json_text(json, "status"), "pong");
+        ck_assert_int_eq(strlen(sa_json_text(json, "ts")), 20);
+        ck_assert_int_eq(cJSON_GetArraySize(json), 2);
+    }
+    close_counter(counter);
+}
+
+SA_TEST(health_has_every_group_of_the_contract)
+{
+    static const char *const paths[][2] = {
+        {"agent", "memory_usage_mb"}, {"agent", "goroutines"}, {"agent", "uptime_seconds"},
+        {"agent", "commands_processed"}, {"agent", "commands_errored"}, {"nats", "connected"},
+        {"nats", "server_url"}, {"nats", "server_id"}, {"nats", "reconnects"}, {"nats", "in_msgs"},
+        {"nats", "out_msgs"}, {"nats", "in_bytes"}, {"nats", "out_bytes"},
+        {"tasks", "heartbeat_count"}, {"tasks", "metrics_count"}, {"tasks", "metrics_failures"},
+        {"config", "code"}, {"config", "location"}, {"config", "subject_prefix"},
+        {"config", "version"}, {"config", "enabled_tasks"}, {"os", "platform"}, {"os", "name"},
+        {"os", "version"}, {"os", "build"},
+    };
+    counter_t *counter = open_counter("", false, pool);
+    cJSON *json = answer(counter, "agents.t1.cmd.health", "");
+
+    ck_assert_str_eq(sa_json_text(json, "status"), "healthy");
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        cJSON *group = cJSON_GetObjectItem(json, paths[i][0]);
+
+        ck_assert_msg(cJSON_HasObjectItem(group, paths[i][1]), "%s.%s", paths[i][0], paths[i][1]);
+    }
+    ck_assert_ptr_null(strchr(sa_json_text(cJSON_GetObjectItem(json, "nats"), "server_url"), '@'));
+    close_counter(counter);
+}
+
+SA_TEST(an_unknown_command_is_answered)
+{
+    counter_t *counter = open_counter("", false, pool);
+    cJSON *json = answer(counter, "agents.t1.cmd.reboot", "");
+
+    ck_assert_str_eq(sa_json_text(json, "status"), "error");
+    ck_assert_str_eq(sa_json_text(json, "error"), "unknown command: reboot");
+    close_counter(counter);
+}
+
+SA_TEST(a_bad_body_gets_the_contracts_words)
+{
+    static const char *const bad[] = {"{", "[]", "42", "{\"text\":\"x\"} trailing", "null"};
+    counter_t *counter = open_counter("", true, pool);
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        ck_assert_str_eq(sa_json_text(answer(counter, "agents.t1.cmd.echo", bad[i]), "error"),
+                         "Invalid request format");
+    }
+    ck_assert_str_eq(sa_json_text(answer(counter, "agents.t1.cmd.echo", "{\"TEXT\":\"x\"}"),
+                                  "text"), "x");
+    ck_assert_str_eq(sa_json_text(answer(counter, "agents.t1.cmd.echo", ""), "error"),
+                     "text is missing");
+    close_counter(counter);
+}
+
+SA_TEST(a_request_too_large_is_refused_unread)
+{
+    counter_t *counter = open_counter("", true, pool);
+    size_t length = SA_REQUEST_LIMIT + 1;
+    char *body = apr_palloc(pool, length);
+    const char *text;
+
+    memset(body, ' ', length);
+    ask(counter, "agents.t1.cmd.echo", body, length);
+    text = sa_json_text(take_answer(counter), "error");
+    ck_assert_str_eq(text, "a request of 65537 bytes; the limit is 65536");
+    close_counter(counter);
+}
+
+SA_TEST(ping_answers_while_every_worker_is_busy_and_the_queue_full)
+{
+    counter_t *counter = open_counter("\ncommands: {workers: 2, queue: 3}\n", true, pool);
+    int busy = 0;
+    int done = 0;
+
+    gate_open = false;
+    at_work = 0;
+    for (int i = 0; i < 12; i++) {
+        ask(counter, "agents.t1.cmd.gate", "", 0);
+    }
+    /* two at work, three waiting, the others are told at once */
+    for (int i = 0; i < 7; i++) {
+        busy += strcmp(sa_json_text(take_answer(counter), "error"), "busy") == 0;
+    }
+    ck_assert_int_eq(busy, 7);
+    ck_assert_str_eq(sa_json_text(answer(counter, "agents.t1.cmd.ping", ""), "status"), "pong");
+    set_gate(true);
+    for (int i = 0; i < 5; i++) {
+        done += strcmp(sa_json_text(take_answer(counter), "status"), "success") == 0;
+    }
+    ck_assert_int_eq(done, 5);
+    ck_assert_int_eq(at_work, 5);
+    ck_assert_int_eq(counter->commands->worker_count, 2);
+    close_counter(counter);
+}
+
+SA_TEST(a_reply_goes_only_where_a_requester_may_ask_for_it)
+{
+    static const struct { const char *subject; bool allowed; } rows[] = {
+        {"_INBOX.abc", true}, {"_INBOX.abc.1", true}, {"my.replies.x", true}, {"_INBOX.", false},
+        {"_INBOX", false}, {"", false}, {"$JS.API.STREAM.DELETE.X", false},
+        {"agents.other.cmd.exec", false}, {">", false}, {"_INBOX.>", false}, {"_INBOX.*", false},
+        {"_INBOX.a b", false}, {"_INBOX.a\tb", false}, {"_INBOX.a\r\nPUB x 1", false},
+        {"_INBOX..a", false}, {"_INBOX.a.", false}, {"._INBOX.a", false}, {"x_INBOX.a", false},
+        {"_inbox.a", false}, {"_INBOX.\x7f", false}, {"my.repliesx", true},
+    };
+    apr_array_header_t *prefixes = apr_array_make(pool, 2, sizeof(const char *));
+    char *longer = apr_palloc(pool, 4097);
+
+    APR_ARRAY_PUSH(prefixes, const char *) = "_INBOX.";
+    APR_ARRAY_PUSH(prefixes, const char *) = "my.replies";
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        ck_assert_msg(sa_command__is_reply_allowed(rows[i].subject, prefixes) == rows[i].allowed,
+                      "\"%s\"", rows[i].subject);
+    }
+    memset(longer, 'a', 4096);
+    memcpy(longer, "_INBOX.", 7);
+    longer[4096] = '\0';
+    ck_assert(!sa_command__is_reply_allowed(longer, prefixes));
+}
+
+SA_TEST(the_micro_service_is_found_by_name_and_by_id)
+{
+    counter_t *counter = open_counter("", false, pool);
+    cJSON *json = answer(counter, "$SRV.PING", "");
+    const char *id = sa_json_text(json, "id");
+
+    ck_assert_str_eq(sa_json_text(json, "type"), "io.nats.micro.v1.ping_response");
+    ck_assert_str_eq(sa_json_text(json, "name"), "stone-agent");
+    ck_assert_str_eq(sa_json_text(cJSON_GetObjectItem(json, "metadata"), "code"), "t1");
+    json = answer(counter, "$SRV.INFO.stone-agent", "");
+    ck_assert_str_eq(sa_json_text(json, "type"), "io.nats.micro.v1.info_response");
+    ck_assert_str_eq(sa_json_text(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "endpoints"), 0),
+                                  "subject"), "agents.t1.cmd.ping");
+    (void)answer(counter, "agents.t1.cmd.ping", "");
+    json = answer(counter, apr_pstrcat(pool, "$SRV.STATS.stone-agent.", id, NULL), "");
+    ck_assert_str_eq(sa_json_text(json, "type"), "io.nats.micro.v1.stats_response");
+    json = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "endpoints"), 0);
+    ck_assert_int_eq(cJSON_GetObjectItem(json, "num_requests")->valueint, 1);
+    ck_assert_int_eq(cJSON_GetObjectItem(json, "num_errors")->valueint, 0);
+    close_counter(counter);
+}
+
+SA_TEST(new_settings_are_used_by_the_next_answer)
+{
+    counter_t *counter = open_counter("", false, pool);
+    sa_config_t *config = fixture_config_for(counter->fixture, sa_test_server_url(counter->server),
+                                             "location: cellar\n");
+    cJSON *json;
+
+    sa_commands_reload(counter->commands, config);
+    json = answer(counter, "agents.t1.cmd.health", "");
+    ck_assert_str_eq(sa_json_text(cJSON_GetObjectItem(json, "config"), "location"), "cellar");
+    close_counter(counter);
+}
+
+SA_TEST_MAIN("command", ping_answers_whatever_the_body, health_has_every_group_of_the_contract,
+             an_unknown_command_is_answered, a_bad_body_gets_the_contracts_words,
+             a_request_too_large_is_refused_unread,
+             ping_answers_while_every_worker_is_busy_and_the_queue_full,
+             a_reply_goes_only_where_a_requester_may_ask_for_it,
+             the_micro_service_is_found_by_name_and_by_id,
+             new_settings_are_used_by_the_next_answer)
