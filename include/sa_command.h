@@ -13,13 +13,15 @@
 
 #include "sa_config.h"
 #include "sa_error.h"
-#include "sa_link.h"
+
+/* The bus, by name only: command handlers never see it. */
+struct sa_link_t;
 
 typedef struct sa_commands_t sa_commands_t;
 
 /* Living in POOL; stop them before the pool goes.  Subscribes at LINK: create
  * them before the link starts. */
-sa_error_t *sa_commands_create(sa_commands_t **commands, sa_link_t *link,
+sa_error_t *sa_commands_create(sa_commands_t **commands, struct sa_link_t *link,
                                const sa_config_t *config, apr_pool_t *pool) SA_MUST_CHECK;
 sa_error_t *sa_commands_start(sa_commands_t *commands) SA_MUST_CHECK;
 /* Take over new settings. */

@@ -29,7 +29,8 @@ typedef struct sa_link_message_t sa_link_message_t;
 const char *sa_link_message_subject(const sa_link_message_t *message);
 const char *sa_link_message_reply(const sa_link_message_t *message);    /* "" if none */
 const char *sa_link_message_data(const sa_link_message_t *message, size_t *length);
-const char *sa_link_message_header(const sa_link_message_t *message, const char *name); /* or NULL */
+/* NULL if there is none of that name */
+const char *sa_link_message_header(const sa_link_message_t *message, const char *name);
 void sa_link_message_destroy(sa_link_message_t *message);
 
 /* Once in the process, before the first link; and at the end. */

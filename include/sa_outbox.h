@@ -15,14 +15,17 @@
 
 #include "sa_config.h"
 #include "sa_error.h"
-#include "sa_link.h"
 #include "sa_report.h"
+
+/* The bus, by name only: who gives reports never sees it. */
+struct sa_link_t;
 
 typedef struct sa_outbox_t sa_outbox_t;
 
 /* Living in POOL.  Takes LINK's edge and acknowledgement callbacks: create it
  * before the link starts. */
-sa_error_t *sa_outbox_create(sa_outbox_t **outbox, sa_link_t *link, apr_pool_t *pool) SA_MUST_CHECK;
+sa_error_t *sa_outbox_create(sa_outbox_t **outbox, struct sa_link_t *link,
+                             apr_pool_t *pool) SA_MUST_CHECK;
 
 /* The bus came up or went away; in the outbox's thread, after it has taken
  * note.  At most one; before the start. */

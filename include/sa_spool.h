@@ -70,7 +70,8 @@ sa_error_t *sa_spool_remove(sa_spool_t *spool, const apr_int64_t *seqs, int coun
 
 /* Move one report to the quarantine table with a reason; it is never sent
  * again and no longer counts. */
-sa_error_t *sa_spool_quarantine(sa_spool_t *spool, apr_int64_t seq, const char *reason) SA_MUST_CHECK;
+sa_error_t *sa_spool_quarantine(sa_spool_t *spool, apr_int64_t seq,
+                                const char *reason) SA_MUST_CHECK;
 
 /* Drop what is older than the limit now. */
 sa_error_t *sa_spool_expire(sa_spool_t *spool, apr_time_t now) SA_MUST_CHECK;

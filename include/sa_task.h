@@ -20,7 +20,8 @@
 typedef struct sa_tasks_t sa_tasks_t;
 
 /* Living in POOL; stop them before the pool goes. */
-sa_error_t *sa_tasks_create(sa_tasks_t **tasks, sa_outbox_t *outbox, apr_pool_t *pool) SA_MUST_CHECK;
+sa_error_t *sa_tasks_create(sa_tasks_t **tasks, sa_outbox_t *outbox,
+                            apr_pool_t *pool) SA_MUST_CHECK;
 /* Start the schedule: the first report of each task is made now. */
 sa_error_t *sa_tasks_start(sa_tasks_t *tasks, const sa_config_t *config) SA_MUST_CHECK;
 /* Take over new settings. */

@@ -122,7 +122,8 @@ static const room_t rooms[] = {
     {"link",     SA_ROOM_LINK,    start_link,     reload_link,     stop_link},
     {"outbox",   SA_ROOM_OUTBOX,  start_outbox,   reload_outbox,   stop_outbox},
     {"tasks",    SA_ROOM_TASK,    start_tasks,    reload_tasks,    stop_tasks},
-    {"commands", SA_ROOM_COMMAND, start_commands, reload_commands, stop_commands},
+    /* health names the tasks that are on */
+    {"commands", SA_ROOM_COMMAND | SA_ROOM_TASK, start_commands, reload_commands, stop_commands},
 };
 #define ROOM_COUNT (sizeof(rooms) / sizeof(rooms[0]))
 

@@ -65,12 +65,13 @@ const char *sa_stats_text(sa_stat_text_t stat, char buffer[SA_STAT_TEXT_SIZE])
 
 sa_health_t sa_stats_health(void)
 {
+    apr_uint64_t failures = sa_stats_read(SA_STAT_metrics_failures);
+    apr_uint64_t attempts = sa_stats_read(SA_STAT_metrics_count) + failures;
+
     if (!sa_stats_read(SA_STAT_link_connected) || sa_stats_read(SA_STAT_spool_failed)) {
         return SA_UNHEALTHY;
     }
-    if (sa_stats_read(SA_STAT_stream_missing)
-        || sa_stats_read(SA_STAT_metrics_failures) * 2 > sa_stats_read(SA_STAT_metrics_count)
-                                                          + sa_stats_read(SA_STAT_metrics_failures)) {
+    if (sa_stats_read(SA_STAT_stream_missing) || failures * 2 > attempts) {
         return SA_DEGRADED;
     }
     return SA_HEALTHY;

@@ -31,7 +31,7 @@ void sa_time_set_clock(const sa_clock_t *clock)
 static const char *format(char buffer[SA_TIME_TEXT], apr_time_t time, bool with_ms)
 {
     apr_time_exp_t exploded;
-    char fraction[8] = "";
+    char fraction[16] = "";
 
     if (apr_time_exp_gmt(&exploded, time) != APR_SUCCESS) {
         memset(&exploded, 0, sizeof(exploded));

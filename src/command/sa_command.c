@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 
 #include "sa_command_private.h"
+#include "sa_link.h"
 #include "sa_log.h"
 #include "sa_pool.h"
 #include "sa_random.h"

@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 
 #include "sa_command_private.h"
+#include "sa_link.h"
 #include "sa_stats.h"
 #include "sa_time.h"
 #include "sa_version.h"

@@ -11,6 +11,8 @@
 #include "sa_pulse.h"
 #include "sa_queue.h"
 
+struct sa_link_message_t;
+
 /* A larger request is refused unread. */
 #define SA_REQUEST_LIMIT (64 * 1024)
 
@@ -61,7 +63,7 @@ typedef struct sa_command_count_t {
 } sa_command_count_t;
 
 struct sa_commands_t {
-    sa_link_t *link;
+    struct sa_link_t *link;
     apr_pool_t *pool;
     const sa_command_row_t *table;
     int table_length;
@@ -95,15 +97,15 @@ void sa_command__release_settings(sa_command_settings_t *settings);
 bool sa_command__is_reply_allowed(const char *subject, const apr_array_header_t *prefixes);
 /* Send JSON to MESSAGE's reply subject, if it is one to answer to. */
 void sa_command__reply(sa_commands_t *commands, const sa_command_settings_t *settings,
-                       const sa_link_message_t *message, const char *headers, const cJSON *json,
+                       const struct sa_link_message_t *message, const char *headers, const cJSON *json,
                        apr_pool_t *scratch_pool);
 void sa_command__reply_error(sa_commands_t *commands, const sa_command_settings_t *settings,
-                             const sa_link_message_t *message, const sa_error_t *err,
+                             const struct sa_link_message_t *message, const sa_error_t *err,
                              apr_pool_t *scratch_pool);
 
 /* micro: answer a $SRV request. */
 void sa_command__micro(sa_commands_t *commands, const sa_command_settings_t *settings,
-                       const sa_link_message_t *message, apr_pool_t *scratch_pool);
+                       const struct sa_link_message_t *message, apr_pool_t *scratch_pool);
 
 /* the commands */
 sa_error_t *sa_command__ping(sa_call_t *call);

@@ -5,6 +5,7 @@
 #define SA_OUTBOX_PRIVATE_H
 
 #include "sa_backoff.h"
+#include "sa_link.h"
 #include "sa_os_thread.h"
 #include "sa_outbox.h"
 #include "sa_pulse.h"

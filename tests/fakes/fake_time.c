@@ -1,3 +1,5 @@
+/* A clock that moves when the task thread sleeps; what the task room calls,
+ * remembered. */
 #include "fake_time.h"
 
 #include <string.h>

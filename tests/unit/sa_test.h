@@ -62,8 +62,11 @@
         SRunner *runner;                                                      \
         int failed;                                                           \
                                                                               \
+        static apr_pool_t *stats_pool;  /* reachable to the end */            \
+                                                                              \
         apr_initialize();                                                     \
-        sa_stats_init(sa_pool_create_root());                                 \
+        stats_pool = sa_pool_create_root();                                   \
+        sa_stats_init(stats_pool);                                            \
         tcase_set_timeout(tcase, 120);                                        \
         for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {       \
             tcase_add_test(tcase, tests[i]);                                  \

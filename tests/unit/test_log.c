@@ -189,7 +189,8 @@ SA_TEST(every_event_has_words_and_advice)
 }
 
 SA_TEST_MAIN("log", text_has_time_level_event_and_fields, a_secret_is_never_printed,
-             a_value_cannot_forge_a_line_or_move_the_cursor, json_lines_are_json_whatever_is_in_them,
+             a_value_cannot_forge_a_line_or_move_the_cursor,
+             json_lines_are_json_whatever_is_in_them,
              a_line_too_long_is_cut_and_still_json, events_below_the_level_are_not_written,
              repeats_are_counted_not_printed, what_was_held_back_is_told_at_the_end,
              a_full_file_is_rotated_and_the_oldest_goes,

@@ -94,7 +94,8 @@ static apr_uint64_t stream_messages(office_t *office, const char *name)
 
     ck_assert(sa_test_wait(answers, office->admin->link, LIMIT));
     SA_ASSERT_OK(sa_link_publish_acked(office->admin->link,
-        apr_pstrcat(office->admin->pool, "$JS.API.STREAM.INFO.", name, NULL), NULL, NULL, "", 0, 1));
+        apr_pstrcat(office->admin->pool, "$JS.API.STREAM.INFO.", name, NULL), NULL, NULL, "", 0,
+        1));
     message = fixture_take(office->admin->acks);
     ck_assert_ptr_nonnull(message);
     data = sa_link_message_data(message, &length);
@@ -343,7 +344,8 @@ SA_TEST_MAIN("outbox", a_durable_report_is_stored_once_and_leaves_the_spool,
              without_a_stream_reports_wait_and_follow_when_it_comes,
              a_full_stream_keeps_reports_in_the_spool,
              what_the_server_can_never_take_is_set_aside_and_blocks_nothing,
-             a_killed_server_costs_no_report, what_a_stop_left_in_the_spool_is_sent_by_the_next_life,
+             a_killed_server_costs_no_report,
+             what_a_stop_left_in_the_spool_is_sent_by_the_next_life,
              the_twin_gets_the_newest_value_and_again_after_a_reconnect,
              an_expired_value_is_not_put_again, a_missing_bucket_is_said_once_and_found_later,
              a_live_report_is_dropped_while_the_bus_is_away_and_never_comes_late,

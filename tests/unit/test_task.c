@@ -60,7 +60,8 @@ SA_TEST(a_beat_comes_at_once_when_the_bus_is_up_and_then_each_interval)
     ck_assert_int_ge(beat->at, MINUTE);
     ck_assert_int_le(beat->at, MINUTE + 1);
     ck_assert_int_eq(beat->deliver, SA_DELIVER_NOW);
-    ck_assert_ptr_nonnull(strstr(beat->data, "\"code\":\"t1\",\"location\":\"attic\",\"ts\":\"2026"));
+    ck_assert_ptr_nonnull(strstr(beat->data,
+                                 "\"code\":\"t1\",\"location\":\"attic\",\"ts\":\"2026"));
     beat = fake_next_given(&place, "heartbeat");            /* the same one, in the twin */
     ck_assert_int_eq(beat->deliver, SA_DELIVER_LATEST);
     ck_assert_ptr_nonnull(strstr(beat->data, "\"interval\":\"30s\""));
@@ -175,7 +176,8 @@ SA_TEST(a_disk_that_hangs_stops_neither_heartbeat_nor_exporters)
 SA_TEST(a_slow_exporter_is_not_asked_again_while_it_is_at_work)
 {
     sa_tasks_t *tasks = start(QUIET "  heartbeat: {enabled: false}\n"
-                              "  exporters: [{name: x, url: \"http://h/\", interval: 10s}]\n", pool);
+                              "  exporters: [{name: x, url: \"http://h/\", interval: 10s}]\n",
+                              pool);
 
     fake_set_page(NULL);
     fake_run_until(10 * MINUTE);
@@ -202,7 +204,8 @@ SA_TEST(a_page_is_forwarded_with_the_devices_labels)
 SA_TEST(a_reload_replaces_the_schedule)
 {
     sa_tasks_t *tasks = start(QUIET "  heartbeat: {enabled: false}\n"
-                              "  exporters: [{name: x, url: \"http://h/\", interval: 10s}]\n", pool);
+                              "  exporters: [{name: x, url: \"http://h/\", interval: 10s}]\n",
+                              pool);
 
     fake_set_page("a 1\n");
     fake_run_until(MINUTE);

@@ -52,8 +52,8 @@ SA_TEST(rates_are_divided_by_the_time_between_the_two_readings)
 SA_TEST(an_interval_of_hours_still_has_rates)
 {
     const sa_metrics_sample_t *before = make_sample(0, 0, 0, 0, 0, pool);
-    const sa_metrics_sample_t *sample = make_sample(3600 * APR_INT64_C(1000000), 100, 50, 3600, 7200,
-                                                    pool);
+    const sa_metrics_sample_t *sample = make_sample(3600 * APR_INT64_C(1000000), 100, 50, 3600,
+                                                    7200, pool);
 
     ck_assert_str_eq(fill(sample, before, pool), REST("50", "1", "2"));
 }

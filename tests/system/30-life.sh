@@ -1,0 +1,134 @@
+#!/bin/sh
+# also: asan
+. "${0%/*}/../lib.sh"
+story "The life of a service: what it tells its manager, its log, its end"
+
+start_nats jetstream
+bus stream-add REPORTS 'agents.*.telemetry.>' --file
+bus kv-add twin
+cat >"$WORK/agent.yaml" <<END
+code: t1
+nats: {urls: ["$NATS_URL"], auth: {type: none}, connect_spread: 0s, drain_timeout: 2s}
+END
+
+# ---- sd_notify
+
+spawn "$WORK/notify" python3 "$TOP/tests/tools/notify.py" "$WORK/notify.socket"
+wait_for 20 has_line "$WORK/notify" '^listening'
+NOTIFY_SOCKET=$WORK/notify.socket
+WATCHDOG_USEC=2000000
+export NOTIFY_SOCKET WATCHDOG_USEC
+start_agent "$WORK/agent.yaml"
+unset NOTIFY_SOCKET WATCHDOG_USEC
+says()
+{
+    has_line "$WORK/notify" "$@"
+}
+check "READY=1" wait_for 10 says ' READY=1( |$)'
+check "STATUS says where it is connected" wait_for 10 says " STATUS=Connected to $NATS_URL"
+check "WATCHDOG=1, again and again" wait_for 10 says ' WATCHDOG=1' 4
+compare "at least twice in a watchdog's time" "$(awk '/WATCHDOG=1/ {
+        if (last && $1 - last > most) most = $1 - last
+        last = $1
+    } END { print most + 0 }' "$WORK/notify")" -le $((1000 * WAIT_FACTOR))
+kill_nats
+check "STATUS says when it is not" wait_for 10 says ' STATUS=Not connected: .'
+restart_nats
+check "and when it is again" wait_for 30 says " STATUS=Connected to $NATS_URL" 2
+before=$(awk '{ printf "%d", $1 * 1000000 }' /proc/uptime)
+kill -HUP "$AGENT_PID"
+check "RELOADING=1" wait_for 10 says ' RELOADING=1 MONOTONIC_USEC=[0-9]+'
+moment=$(sed -n 's/.*MONOTONIC_USEC=\([0-9]*\).*/\1/p' "$WORK/notify")
+compare "with its moment" "$moment" -ge $((before - 20000))
+check "then READY=1 again" wait_for 10 says ' READY=1' 2
+stop_agent
+check "STOPPING=1" says ' STOPPING=1'
+equal "which is the last that it says" 0 \
+    "$(sed '1,/STOPPING=1/d' "$WORK/notify" | grep -c READY || true)"
+
+# ---- the log as a file
+
+cat >>"$WORK/agent.yaml" <<END
+logging: {file: "$WORK/log/agent.jsonl", level: debug, max_size_mb: 1, max_backups: 2}
+END
+mkdir "$WORK/log"
+start_file_agent()
+{
+    spawn "$WORK/agent.log" "$AGENT" run --config "$WORK/agent.yaml"
+    AGENT_PID=$SPAWNED
+    wait_for 20 has_line "$WORK/log/agent.jsonl" '"agent_ready"'
+}
+start_file_agent
+# Each request to a command that is not there is a line; the rest of a line is
+# the name, so that none is a repetition.
+name=$(head -c 150 /dev/zero | tr '\0' x)
+i=0
+while [ $i -lt 12 ] && [ ! -e "$WORK/log/agent.jsonl.2" ]; do
+    i=$((i + 1))
+    bus pub "agents.t1.cmd.$name" '' -n 1 >/dev/null
+    # 1 MiB of lines at a time
+    for part in 1 2 3 4 5 6; do
+        bus pub "agents.t1.cmd.$name-$i-$part" '{}' -n 100
+    done
+    sleep 0.1
+done
+bus req agents.t1.cmd.ping >/dev/null
+check "each line is a JSON object with time, level and event" jq -e -s '
+    length > 3 and all(.[]; (.ts // .time) and .level and (.event // .id))' "$WORK/log/agent.jsonl"
+check "it is private" test "$(stat -c %a "$WORK/log/agent.jsonl")" -le 640
+stop_agent
+
+# ---- SIGTERM at bad moments
+
+# took: milliseconds since $began.
+took()
+{
+    echo $(($(date +%s%3N) - began))
+}
+sed -i '/^logging/d' "$WORK/agent.yaml"
+rm -rf "$STATE"
+closed=$(free_port)
+start_agent "$WORK/agent.yaml" --set "nats.urls=nats://127.0.0.1:$closed"
+began=$(date +%s%3N)
+stop_agent
+compare "while it waits to connect again: at once" "$(took)" -lt $((2000 * WAIT_FACTOR))
+
+freeze_nats
+start_agent "$WORK/agent.yaml"
+sleep 0.5
+began=$(date +%s%3N)
+stop_agent
+compare "while a frozen server does not answer the greeting" "$(took)" -lt $((5000 * WAIT_FACTOR))
+thaw_nats
+
+start_agent "$WORK/agent.yaml"
+wait_for 10 agent_says ' link_up'
+freeze_nats
+began=$(date +%s%3N)
+stop_agent
+compare "while its server is frozen: drain_timeout for each of two" "$(took)" -lt $((6000 * WAIT_FACTOR))
+thaw_nats
+
+start_agent "$WORK/agent.yaml"
+note "SIGTERM three times in a row:"
+kill -TERM "$AGENT_PID"
+kill -TERM "$AGENT_PID"
+stop_agent
+
+# timeout signals its child by PID, from the very moment that it is there.
+ends=
+for moment in 0.001 0.003 0.006 0.01 0.02 0.04; do
+    status=0
+    timeout --preserve-status -k 10 $moment "$AGENT" run --config "$WORK/agent.yaml" \
+        >>"$WORK/agent.log" 2>&1 || status=$?
+    ends="$ends $status"
+done
+no_match "in its first moments: it ends as a whole or by the signal, not by force" \
+    '137| [^01]' "$(echo "$ends" | sed 's/ 143/ 0/g')"
+
+# ---- exit codes
+
+status=0
+"$AGENT" run --config "$WORK/agent.yaml" --set paths.state=/proc/nowhere >"$WORK/output" 2>&1 || status=$?
+equal "a state directory that cannot be: status 1" 1 $status
+match "with its name" /proc/nowhere "$(cat "$WORK/output")"
