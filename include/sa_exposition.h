@@ -23,7 +23,7 @@
  * it scrapes (honor_labels: false). */
 typedef struct sa_exposition_label_t {
     const char *name;
-    const char *value;      /* UTF-8, as it is; escaped on writing */
+    const char *value;      /* UTF-8, as it is; escaped on writing; "" is no label */
 } sa_exposition_label_t;
 
 typedef struct sa_exposition_options_t {
@@ -51,7 +51,8 @@ typedef sa_error_t *(*sa_exposition_part_fn_t)(void *baton, const char *data, si
 typedef struct sa_exposition_t sa_exposition_t;
 
 /* Prepare for OPTIONS (copied into POOL).  Label names must be valid and
- * unique; part_limit_bytes must be at least SA_EXPOSITION_PART_MIN. */
+ * unique, else SA_ERR_CONFIG; part_limit_bytes must be at least
+ * SA_EXPOSITION_PART_MIN. */
 #define SA_EXPOSITION_PART_MIN 4096
 sa_error_t *sa_exposition_create(sa_exposition_t **exposition,
                                  const sa_exposition_options_t *options,

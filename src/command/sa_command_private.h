@@ -97,8 +97,8 @@ void sa_command__release_settings(sa_command_settings_t *settings);
 bool sa_command__is_reply_allowed(const char *subject, const apr_array_header_t *prefixes);
 /* Send JSON to MESSAGE's reply subject, if it is one to answer to. */
 void sa_command__reply(sa_commands_t *commands, const sa_command_settings_t *settings,
-                       const struct sa_link_message_t *message, const char *headers, const cJSON *json,
-                       apr_pool_t *scratch_pool);
+                       const struct sa_link_message_t *message, const char *headers,
+                       const cJSON *json, apr_pool_t *scratch_pool);
 void sa_command__reply_error(sa_commands_t *commands, const sa_command_settings_t *settings,
                              const struct sa_link_message_t *message, const sa_error_t *err,
                              apr_pool_t *scratch_pool);

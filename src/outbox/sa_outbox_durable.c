@@ -324,18 +324,17 @@ static bool send_one(sa_outbox_t *outbox)
         return false;
     }
     err = offer(outbox, entry);
-    if (sa_error_has(err, SA_ERR_LINK_DOWN)) {
-        /* its edge comes; should it not, try again all the same */
-        durable->retry_at = sa_time_mono() + RETRY_FIRST;
-        durable->probing = false;
-        sa_error_clear(err);
-        return false;
-    }
-    if (err) {
+    if (sa_error_has(err, SA_ERR_TOO_LARGE) || sa_error_has(err, SA_ERR_PARSE)) {
         char reason[256];
 
         quarantine(outbox, entry->seq, sa_error_text(err, reason, sizeof(reason)));
         sa_error_clear(err);
+    } else if (err) {
+        /* the link is down and its edge comes; should it not, try again all the same */
+        durable->retry_at = sa_time_mono() + RETRY_FIRST;
+        durable->probing = false;
+        sa_error_clear(err);
+        return false;
     } else {
         durable->flights[durable->flight_count].seq = entry->seq;
         durable->flights[durable->flight_count].sent_at = sa_time_mono();

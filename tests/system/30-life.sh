@@ -5,7 +5,7 @@ story "The life of a service: what it tells its manager, its log, its end"
 
 start_nats jetstream
 bus stream-add REPORTS 'agents.*.telemetry.>' --file
-bus kv-add twin
+bus kv-add twin --file
 cat >"$WORK/agent.yaml" <<END
 code: t1
 nats: {urls: ["$NATS_URL"], auth: {type: none}, connect_spread: 0s, drain_timeout: 2s}
@@ -27,10 +27,10 @@ says()
 check "READY=1" wait_for 10 says ' READY=1( |$)'
 check "STATUS says where it is connected" wait_for 10 says " STATUS=Connected to $NATS_URL"
 check "WATCHDOG=1, again and again" wait_for 10 says ' WATCHDOG=1' 4
-compare "at least twice in a watchdog's time" "$(awk '/WATCHDOG=1/ {
+compare "well within the watchdog's 2 s" "$(awk '/WATCHDOG=1/ {
         if (last && $1 - last > most) most = $1 - last
         last = $1
-    } END { print most + 0 }' "$WORK/notify")" -le $((1000 * WAIT_FACTOR))
+    } END { print most + 0 }' "$WORK/notify")" -lt 1500
 kill_nats
 check "STATUS says when it is not" wait_for 10 says ' STATUS=Not connected: .'
 restart_nats
@@ -52,31 +52,30 @@ cat >>"$WORK/agent.yaml" <<END
 logging: {file: "$WORK/log/agent.jsonl", level: debug, max_size_mb: 1, max_backups: 2}
 END
 mkdir "$WORK/log"
-start_file_agent()
-{
-    spawn "$WORK/agent.log" "$AGENT" run --config "$WORK/agent.yaml"
-    AGENT_PID=$SPAWNED
-    wait_for 20 has_line "$WORK/log/agent.jsonl" '"agent_ready"'
-}
-start_file_agent
-# Each request to a command that is not there is a line; the rest of a line is
-# the name, so that none is a repetition.
-name=$(head -c 150 /dev/zero | tr '\0' x)
-i=0
-while [ $i -lt 12 ] && [ ! -e "$WORK/log/agent.jsonl.2" ]; do
-    i=$((i + 1))
-    bus pub "agents.t1.cmd.$name" '' -n 1 >/dev/null
-    # 1 MiB of lines at a time
-    for part in 1 2 3 4 5 6; do
-        bus pub "agents.t1.cmd.$name-$i-$part" '{}' -n 100
-    done
-    sleep 0.1
+spawn "$WORK/agent.log" "$AGENT" run --config "$WORK/agent.yaml"
+AGENT_PID=$SPAWNED
+wait_for 20 has_line "$WORK/log/agent.jsonl" '"event":"agent_ready"'
+# An answer wanted in the wrong place is a line of log; no two are alike.
+filler=$(head -c 200 /dev/zero | tr '\0' x)
+round=0
+while [ $round -lt 200 ] && [ ! -e "$WORK/log/agent.jsonl.2" ]; do
+    round=$((round + 1))
+    bus pub agents.t1.cmd.ping -n 200 --reply "$filler.$round.{n}"
+    bus req agents.t1.cmd.ping >/dev/null
 done
-bus req agents.t1.cmd.ping >/dev/null
-check "each line is a JSON object with time, level and event" jq -e -s '
-    length > 3 and all(.[]; (.ts // .time) and .level and (.event // .id))' "$WORK/log/agent.jsonl"
-check "it is private" test "$(stat -c %a "$WORK/log/agent.jsonl")" -le 640
+check "the file is rotated" test -s "$WORK/log/agent.jsonl.1"
+check "as often as it fills" test -s "$WORK/log/agent.jsonl.2"
+equal "no file is larger than it may be" "" "$(find "$WORK/log" -size +1024k)"
 stop_agent
+equal "old files beyond max_backups are gone" "agent.jsonl agent.jsonl.1 agent.jsonl.2" \
+    "$(cd "$WORK/log" && echo *)"
+cat "$WORK/log/agent.jsonl.2" "$WORK/log/agent.jsonl.1" "$WORK/log/agent.jsonl" >"$WORK/all.jsonl"
+check "each line is a JSON object with time, level and event" jq -e -s '
+    length > 1000 and all(.[]; (.ts | length > 0) and (.level | length > 0) and (.event | length > 0))' \
+    "$WORK/all.jsonl"
+equal "nothing is lost between the files" "$((200 * round))" \
+    "$(grep -c '"event":"reply_refused"' "$WORK/all.jsonl")"
+equal "others cannot write it" 0 "$(find "$WORK/log" -type f -perm /022 | wc -l)"
 
 # ---- SIGTERM at bad moments
 

@@ -19,7 +19,7 @@ typedef struct command_t {
 
 static const command_t commands[] = {
     {"pub", bus_pub, 1, 2,
-     "SUBJECT [TEXT]         publish; -n times (\"{n}\" in TEXT and -H is the number)"},
+     "SUBJECT [TEXT]         publish; -n times (\"{n}\" in TEXT, -H, --reply is the number)"},
     {"sub", bus_sub, 1, 1,
      "SUBJECT                print what comes: subject TAB data, or --json;\n"
      "                                      status 1 when -t passes before -n have come"},

@@ -83,10 +83,12 @@ int bus_pub(const bus_options_t *options, int argc, char **argv)
     int64_t count = options->count < 0 ? 1 : options->count;
 
     for (int64_t n = 1; n <= count; n++) {
-        natsMsg *message = make_message(options, argv[0], options->reply, text, n);
+        char *reply = options->reply ? expand(options->reply, n) : NULL;
+        natsMsg *message = make_message(options, argv[0], reply, text, n);
 
         bus_must(natsConnection_PublishMsg(connection, message), argv[0]);
         natsMsg_Destroy(message);
+        free(reply);
     }
     bus_must(natsConnection_FlushTimeout(connection, 10000), argv[0]);
     natsConnection_Destroy(connection);

@@ -172,6 +172,8 @@ static const struct {
      "a{job=\"z\",b=\"1234567\\n\",c=\"12345678\"} 1 " STAMP "\n"},
     /* an unknown escape means itself to Prometheus, and ruins the page for others */
     {"a{b=\"C:\\dir\"} 1\n", "a{job=\"z\",b=\"C:\\\\dir\"} 1 " STAMP "\n"},
+    {"a{b=\"\xe0\xa0\x80\xed\x9f\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"} 1\n",
+     "a{job=\"z\",b=\"\xe0\xa0\x80\xed\x9f\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"} 1 " STAMP "\n"},
     {"a{b=\"\\\xc3\xa9\"} 1\n", "a{job=\"z\",b=\"\\\\\xc3\xa9\"} 1 " STAMP "\n"},
     {"# HELP a C:\\dir\\\na 1\n", "# HELP a C:\\\\dir\\\\\na{job=\"z\"} 1 " STAMP "\n"},
     {"# HELP a say \\\"x\\\"\na 1\n",
@@ -261,6 +263,13 @@ static const struct {
     {"a{__name__=\"c\"} 1", 3, "__name__ cannot be a label"},
     {"a{b=\"\xff\"} 1", 6, "not UTF-8"},
     {"a{b=\"\xc0\x80\"} 1", 6, "not UTF-8"},
+    {"a{b=\"\xc1\xbf\"} 1", 6, "not UTF-8"},
+    {"a{b=\"\xe0\x9f\xbf\"} 1", 6, "not UTF-8"},
+    {"a{b=\"\xf0\x8f\xbf\xbf\"} 1", 6, "not UTF-8"},
+    {"a{b=\"\xf5\x80\x80\x80\"} 1", 6, "not UTF-8"},
+    {"a{b=\"\xc3(\"} 1", 6, "not UTF-8"},
+    {"a{b=\"\xe2\x82(\"} 1", 6, "not UTF-8"},
+    {"a{b=\"\x80\"} 1", 6, "not UTF-8"},
     {"a{b=\"\xed\xa0\x80\"} 1", 6, "not UTF-8"},
     {"a{b=\"\xf4\x90\x80\x80\"} 1", 6, "not UTF-8"},
     {"a{b=\"1234567\xe2\x82\"} 1", 13, "not UTF-8"},
@@ -418,12 +427,23 @@ SA_TEST(a_mantissa_may_be_long_but_not_too_large)
 {
     const char *zeros = repeated('0', 400, pool);
     const char *nines = repeated('9', 400, pool);
+    static const char half[] =
+        "1797693134862315807937289714053034150799341327100378269361737789804449682927647509466490"
+        "1797758720709633028641669288791094655554785194040263065748867150582068190890200070838367"
+        "6273854845817711531764475730270069855571366959622842914819860834936475292719074168444365"
+        "5107043427115596995080930428";
 
     ck_assert(is_good_value(apr_pstrcat(pool, "0.", nines, NULL), pool));
     ck_assert(is_good_value(apr_pstrcat(pool, "0.", zeros, "1", NULL), pool));
     ck_assert(is_good_value(apr_pstrcat(pool, "0.", zeros, "1e500", NULL), pool));
     ck_assert(is_good_value(apr_pstrcat(pool, zeros, "1", NULL), pool));
     ck_assert(is_good_value(apr_pstrcat(pool, nines, "e-300", NULL), pool));
+    /* 2^1024 - 2^970 rounds to infinity, what is one less does not */
+    ck_assert(is_good_value(apr_pstrcat(pool, half, "79", NULL), pool));
+    ck_assert(is_good_value(apr_pstrcat(pool, half, "79.999", NULL), pool));
+    ck_assert(!is_good_value(apr_pstrcat(pool, half, "80", NULL), pool));
+    ck_assert(!is_good_value(apr_pstrcat(pool, half, "8e1", NULL), pool));
+    ck_assert(!is_good_value(apr_pstrcat(pool, half, "80.0", NULL), pool));
     ck_assert(is_good_value(repeated('1', 309, pool), pool));
     ck_assert(!is_good_value(repeated('2', 309, pool), pool));
     ck_assert(!is_good_value(repeated('1', 310, pool), pool));
@@ -507,8 +527,25 @@ SA_TEST(an_error_of_the_receiver_ends_the_run)
 
 /* ---- splitting ------------------------------------------------------------------------- */
 
-/* A reader stricter than any, and slow: each part must be a page by itself. */
-static void check_part(const char *part, size_t limit, apr_pool_t *pool)
+/* The name of the family that the sample LINE is of, on a page of ours. */
+static const char *family_of(const char *line, apr_pool_t *pool)
+{
+    static const char *const suffixes[] = {"_bucket", "_sum", "_count"};
+    char *name = apr_pstrndup(pool, line, strcspn(line, "{ "));
+
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        size_t rest = strlen(name) - strlen(suffixes[i]);
+
+        if (strlen(name) > strlen(suffixes[i]) && strcmp(name + rest, suffixes[i]) == 0) {
+            name[rest] = '\0';
+        }
+    }
+    return name;
+}
+
+/* A reader stricter than any, and slow: each part must be a page by itself.
+ * With DESCRIBED every family has its HELP and TYPE. */
+static void check_part(const char *part, size_t limit, bool described, apr_pool_t *pool)
 {
     apr_table_t *seen = apr_table_make(pool, 64);       /* "H a", "T a", "S a" */
     char *copy = apr_pstrdup(pool, part);
@@ -531,9 +568,12 @@ static void check_part(const char *part, size_t limit, apr_pool_t *pool)
                           "after samples: %s", line);
             apr_table_setn(seen, key, "");
         } else {
-            char *name = apr_pstrndup(pool, line, strcspn(line, "{ "));
+            const char *name = family_of(line, pool);
 
             ck_assert_msg(strrchr(line, ' ') != NULL, "%s", line);
+            ck_assert_msg(!described || (apr_table_get(seen, apr_pstrcat(pool, "H ", name, NULL)) &&
+                                         apr_table_get(seen, apr_pstrcat(pool, "T ", name, NULL))),
+                          "not described: %s", line);
             apr_table_setn(seen, apr_pstrcat(pool, "S ", name, NULL), "");
         }
     }
@@ -633,7 +673,7 @@ SA_TEST(every_sample_comes_once_whatever_the_size_of_a_part)
             ck_assert_uint_eq(result.bad_lines, 0);
             check_samples(parts, page, iter_pool);
             for (int j = 0; j < parts->texts->nelts; j++) {
-                check_part(part_of(parts, j), limits[i], iter_pool);
+                check_part(part_of(parts, j), limits[i], true, iter_pool);
             }
             apr_pool_destroy(iter_pool);
         }
@@ -698,7 +738,7 @@ SA_TEST(a_family_that_comes_again_gets_its_type_in_the_next_part)
     ck_assert_int_eq(lines_with(part_of(parts, 1), "# TYPE a"), 1);
     ck_assert_int_eq(lines_with(joined(parts, ""), "a{"), 50);
     for (int i = 0; i < 2; i++) {
-        check_part(part_of(parts, i), 4096, pool);
+        check_part(part_of(parts, i), 4096, true, pool);
     }
 }
 
@@ -717,7 +757,7 @@ SA_TEST(a_type_after_its_samples_is_left_out)
 
         ck_assert_uint_eq(result.samples, 2);
         ck_assert_uint_eq(result.bad_lines, 1);
-        check_part(part_of(parts, 0), MIB, pool);
+        check_part(part_of(parts, 0), MIB, false, pool);
     }
 }
 
@@ -737,7 +777,7 @@ SA_TEST(many_small_families_give_few_parts)
     ck_assert_uint_eq(result.samples, 20000);
     ck_assert_int_lt(parts->texts->nelts, 10);
     for (int i = 0; i < parts->texts->nelts; i++) {
-        check_part(part_of(parts, i), MIB, pool);
+        check_part(part_of(parts, i), MIB, false, pool);
     }
 }
 

@@ -620,6 +620,15 @@ SA_TEST(a_lock_goes_with_its_pool_and_its_file_stays)
     SA_ASSERT_OK(sa_os_file_lock(path, pool));
 }
 
+SA_TEST(the_pid_of_an_earlier_holder_goes)
+{
+    const char *path = in(make_directory(pool), "lock", pool);
+
+    put(path, "123456789\nmore\n", 0600);
+    SA_ASSERT_OK(sa_os_file_lock(path, pool));
+    assert_holds(path, apr_psprintf(pool, "%ld\n", (long)getpid()), pool);
+}
+
 SA_TEST(a_holder_that_left_no_pid_is_still_a_holder)
 {
     const char *directory = make_directory(pool);
@@ -683,5 +692,5 @@ SA_TEST_MAIN("os_file", a_file_is_read_whole_up_to_the_limit,
              a_dangling_link_does_not_exist, the_space_of_a_missing_place_is_an_error,
              a_lock_held_by_another_process_names_it_and_ends_with_it,
              a_lock_goes_with_its_pool_and_its_file_stays,
-             a_holder_that_left_no_pid_is_still_a_holder,
+             the_pid_of_an_earlier_holder_goes, a_holder_that_left_no_pid_is_still_a_holder,
              a_lock_file_that_others_prepared_is_refused)
