@@ -272,9 +272,7 @@ static void say_end(sa_link_t *link, sa_link__conn_t *conn)
 {
     sa_link__failure_t failure;
 
-    sa_os_mutex_lock(link->mutex);
-    sa_link__fail_status(&failure, NATS_CONNECTION_CLOSED, conn->reason);
-    sa_os_mutex_unlock(link->mutex);
+    sa_link__read_reason(&failure, conn);
     if (sa_link__is_interrupted(link)) {
         SA_LOG(link_closed, SA_S("url", conn->url->text));
         return;

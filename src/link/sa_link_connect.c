@@ -13,6 +13,8 @@
 /* nats.c's last callbacks come at once; should they not, the memory is left to
  * them. */
 #define LAST_CALLBACKS apr_time_from_sec(5)
+/* A connection that breaks off early has its reason within this time. */
+#define REASON_WAIT apr_time_from_sec(1)
 
 /* -1 here, INVALID_SOCKET there. */
 #define NO_SOCKET ((apr_os_sock_t)-1)
@@ -41,19 +43,51 @@ static natsStatus hand_over(natsSock *fd, char *host, int port, void *baton)
     return NATS_OK;
 }
 
+/* nats.c keeps the words of the last -ERR, which may be an hour old and a mere
+ * denial; they are the reason only where the status says so. */
+static bool words_are_the_reason(natsStatus status)
+{
+    return status == NATS_ERR || status == NATS_PROTOCOL_ERROR
+        || status == NATS_CONNECTION_AUTH_FAILED;
+}
+
 static void on_closed(natsConnection *nc, void *baton)
 {
     sa_link__conn_t *conn = baton;
     char words[SA_LINK_REASON] = "";
+    natsStatus status = natsConnection_ReadLastError(nc, words, sizeof(words));
 
-    natsConnection_ReadLastError(nc, words, sizeof(words));
     sa_os_mutex_lock(conn->link->mutex);
-    if (!conn->reason[0]) {
-        apr_cpystrn(conn->reason, words, sizeof(conn->reason));
+    if (conn->status == NATS_OK) {      /* nothing heard of it before */
+        conn->status = status == NATS_OK ? NATS_CONNECTION_CLOSED : status;
+        apr_cpystrn(conn->reason, words_are_the_reason(status)
+                    ? words : natsStatus_GetText(conn->status), sizeof(conn->reason));
     }
     conn->closed = true;
     sa_os_cond_broadcast(conn->link->cond);
     sa_os_mutex_unlock(conn->link->mutex);
+}
+
+void sa_link__read_reason(sa_link__failure_t *failure, sa_link__conn_t *conn)
+{
+    sa_os_mutex_lock(conn->link->mutex);
+    sa_link__fail_status(failure, conn->status, conn->reason);
+    sa_os_mutex_unlock(conn->link->mutex);
+}
+
+/* Wait until DEADLINE for the closed callback, which brings the reason. */
+static bool wait_closed(sa_link__conn_t *conn, apr_interval_time_t deadline)
+{
+    sa_link_t *link = conn->link;
+    bool closed;
+
+    sa_os_mutex_lock(link->mutex);
+    while (!conn->closed && sa_time_mono() < deadline) {
+        sa_os_cond_wait(link->cond, link->mutex, deadline);
+    }
+    closed = conn->closed;
+    sa_os_mutex_unlock(link->mutex);
+    return closed;
 }
 
 static void on_lame_duck(natsConnection *nc, void *baton)
@@ -195,14 +229,15 @@ static bool subscribe(sa_link__conn_t *conn, sa_link__failure_t *failure,
     if (status == NATS_OK) {
         nats_GetLastError(&status);     /* see sa_link_probe() */
     }
-    if (status != NATS_OK) {
-        sa_os_mutex_lock(conn->link->mutex);
-        sa_link__fail_status(failure, status, conn->reason);
-        sa_os_mutex_unlock(conn->link->mutex);
-        explain(failure, conn->link->settings, info);
-        return false;
+    if (status == NATS_OK) {
+        return true;
     }
-    return true;
+    sa_link__fail_status(failure, status, NULL);
+    if (status != NATS_TIMEOUT && wait_closed(conn, sa_time_mono() + REASON_WAIT)) {
+        sa_link__read_reason(failure, conn);
+    }
+    explain(failure, conn->link->settings, info);
+    return false;
 }
 
 static sa_link__conn_t *conn_create(sa_link_t *link, const sa_link__url_t *url)

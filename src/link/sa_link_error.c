@@ -79,6 +79,8 @@ static sa_event_t event_of(natsStatus status, const char *text)
     case NATS_CONNECTION_CLOSED:
     case NATS_CONNECTION_DISCONNECTED:
     case NATS_IO_ERROR:
+    case NATS_INVALID_SUBSCRIPTION:     /* subscribing on what was closed meanwhile */
+    case NATS_ERR:                      /* words of a server that the table does not know */
         return SA_EVENT_link_lost;
     default:
         return SA_EVENT_link_protocol;

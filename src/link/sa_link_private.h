@@ -114,7 +114,8 @@ typedef struct sa_link__conn_t {
     int users;                  /* (m) */
     int open_subs;              /* (m) */
     bool closed;                /* (m) nats.c said so: its last callback but the subscriptions' */
-    char reason[SA_LINK_REASON];    /* (m) */
+    natsStatus status;          /* (m) why it is closed, or is about to be; NATS_OK: not known */
+    char reason[SA_LINK_REASON];    /* (m) the same in words */
 } sa_link__conn_t;
 
 struct sa_link_t {
@@ -214,6 +215,8 @@ void sa_link__tls_close(void);
 /* One attempt at URL, subscriptions included.  NULL: FAILURE says why. */
 sa_link__conn_t *sa_link__connect(sa_link_t *link, const sa_link__url_t *url,
                                   sa_link__failure_t *failure);
+/* Why CONN ended. */
+void sa_link__read_reason(sa_link__failure_t *failure, sa_link__conn_t *conn);
 /* Close and destroy; never from a callback of nats.c. */
 void sa_link__disconnect(sa_link__conn_t *conn);
 

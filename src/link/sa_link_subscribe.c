@@ -218,7 +218,7 @@ bool sa_link__note_denial(sa_link_t *link, const char *text)
     }
     pool = sa_pool_create(link->denial_pool);
     subject = quoted(text, pool);
-    subject = grantable(subject ? subject : text);
+    subject = grantable(subject ? subject : apr_pstrdup(pool, text));
     for (denial = link->denials; denial; denial = denial->next) {
         if (denial->publish == publish && strcmp(denial->subject, subject) == 0) {
             apr_pool_destroy(pool);
@@ -262,8 +262,9 @@ void sa_link__on_error(natsConnection *nc, natsSubscription *sub, natsStatus sta
         }
         link->slow = true;
         link->news = true;
-    } else if (!conn->reason[0]) {
-        apr_cpystrn(conn->reason, text, sizeof(conn->reason));  /* of the end that follows */
+    } else if (conn->status == NATS_OK) {   /* of the end that follows */
+        conn->status = status;
+        apr_cpystrn(conn->reason, text, sizeof(conn->reason));
     }
     sa_os_cond_broadcast(link->cond);
     sa_os_mutex_unlock(link->mutex);

@@ -29,7 +29,7 @@ static struct {
     bool woken;
     bool asleep;                /* the task thread waits at END */
     const char *page;
-    transfer_t transfers[RUNNING_MAX];
+    transfer_t transfers[RUNNING_MAX];      /* the task thread's alone */
     int transfer_count;
     int started;
     bool disks_blocked;
@@ -108,12 +108,19 @@ int fake_count_given(const char *name)
 
 void fake_set_page(const char *page)
 {
+    sa_os_mutex_lock(fake.mutex);
     fake.page = page;
+    sa_os_mutex_unlock(fake.mutex);
 }
 
 int fake_http_started(void)
 {
-    return fake.started;
+    int started;
+
+    sa_os_mutex_lock(fake.mutex);
+    started = fake.started;
+    sa_os_mutex_unlock(fake.mutex);
+    return started;
 }
 
 void fake_block_disks(bool block)
@@ -164,17 +171,18 @@ sa_error_t *sa_http_start(sa_http_t *http, const sa_http_request_t *request,
 {
     (void)http;
     (void)request;
+    sa_os_mutex_lock(fake.mutex);
     fake.started++;
+    sa_os_mutex_unlock(fake.mutex);
     SA_ASSERT(fake.transfer_count < RUNNING_MAX);
     fake.transfers[fake.transfer_count++] = (transfer_t){done, baton};
     return SA_OK;
 }
 
-static void answer_all(void)
+static void answer_all(const char *page)
 {
     sa_http_response_t response = {
-        .status = 200, .content_type = "text/plain", .data = fake.page,
-        .length = strlen(fake.page)
+        .status = 200, .content_type = "text/plain", .data = page, .length = strlen(page)
     };
 
     while (fake.transfer_count > 0) {
@@ -187,9 +195,14 @@ static void answer_all(void)
 /* Sleeping is what makes time pass. */
 void sa_http_poll(sa_http_t *http, apr_interval_time_t deadline)
 {
+    const char *page;
+
     (void)http;
-    if (fake.page && fake.transfer_count > 0) {
-        answer_all();
+    sa_os_mutex_lock(fake.mutex);
+    page = fake.page;
+    sa_os_mutex_unlock(fake.mutex);
+    if (page && fake.transfer_count > 0) {
+        answer_all(page);
         return;
     }
     sa_os_mutex_lock(fake.mutex);

@@ -26,6 +26,7 @@ static const command_t commands[] = {
     {"req", bus_req, 1, 2,
      "SUBJECT [TEXT]         ask and print the answer's data; -n answers, 0: all in -t"},
     {"stream-add", bus_stream_add, 2, 64, "NAME SUBJECT...        make a stream"},
+    {"stream-edit", bus_stream_edit, 1, 1, "NAME                   give it other limits"},
     {"stream-del", bus_stream_del, 1, 1, "NAME                   delete it"},
     {"stream-info", bus_stream_info, 1, 1, "NAME                   state and settings as JSON"},
     {"stream-dump", bus_stream_dump, 1, 1,
@@ -48,7 +49,7 @@ static const char option_help[] =
     "  --headers --json       what to print of each message (JSON has all)\n"
     "  --data                 stream-dump: also the data\n"
     "  --file --max-msgs N --max-bytes N --discard-new --dedupe SECONDS\n"
-    "                         stream-add; kv-add takes --file and --history N\n"
+    "                         stream-add; stream-edit takes --max-...; kv-add takes --file and --history N\n"
     "\"ts\" is in milliseconds since 1970.  Status: 0 yes, 1 no, 2 failed.\n";
 
 void bus_fail(const char *format, ...)

@@ -43,6 +43,7 @@ int bus_pub(const bus_options_t *options, int argc, char **argv);
 int bus_sub(const bus_options_t *options, int argc, char **argv);
 int bus_req(const bus_options_t *options, int argc, char **argv);
 int bus_stream_add(const bus_options_t *options, int argc, char **argv);
+int bus_stream_edit(const bus_options_t *options, int argc, char **argv);
 int bus_stream_del(const bus_options_t *options, int argc, char **argv);
 int bus_stream_info(const bus_options_t *options, int argc, char **argv);
 int bus_stream_dump(const bus_options_t *options, int argc, char **argv);

@@ -26,6 +26,23 @@ int bus_stream_add(const bus_options_t *options, int argc, char **argv)
     return 0;
 }
 
+int bus_stream_edit(const bus_options_t *options, int argc, char **argv)
+{
+    natsConnection *connection = bus_connect(options);
+    jsCtx *js = bus_jetstream(connection);
+    jsStreamInfo *info = NULL;
+
+    (void)argc;
+    bus_must(js_GetStreamInfo(&info, js, argv[0], NULL, NULL), argv[0]);
+    info->Config->MaxMsgs = options->max_messages > 0 ? options->max_messages : -1;
+    info->Config->MaxBytes = options->max_bytes > 0 ? options->max_bytes : -1;
+    bus_must(js_UpdateStream(NULL, js, info->Config, NULL, NULL), argv[0]);
+    jsStreamInfo_Destroy(info);
+    jsCtx_Destroy(js);
+    natsConnection_Destroy(connection);
+    return 0;
+}
+
 int bus_stream_del(const bus_options_t *options, int argc, char **argv)
 {
     natsConnection *connection = bus_connect(options);

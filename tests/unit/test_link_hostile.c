@@ -10,13 +10,15 @@
 
 #include <apr_strings.h>
 
-/* Says GREETING to whoever comes; to the first PING, PONG and AFTER. */
+/* Says GREETING to whoever comes, PONG to each PING, and with the second PONG,
+ * which makes the link up, AFTER. */
 typedef struct fake_t {
     const char *greeting;
     const char *after;      /* NULL: closes after the greeting */
     int listener;
     int port;
-    int drip;               /* 1: a byte at a time */
+    bool drip;              /* a byte at a time */
+    bool early;             /* AFTER with the first PONG */
     int repeat;             /* of AFTER */
     sa_os_thread_t *thread;
 } fake_t;
@@ -37,7 +39,7 @@ static void serve(const fake_t *fake, int fd)
 {
     struct timeval limit = { 20, 0 };
     char buffer[4096];
-    bool answered = false;
+    int answered = 0;
     ssize_t got = 1;
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
@@ -49,10 +51,10 @@ static void serve(const fake_t *fake, int fd)
             continue;
         }
         say(fake, fd, "PONG\r\n");
-        for (int i = 0; i < fake->repeat && !answered; i++) {
+        for (int i = 0; i < fake->repeat && answered == (fake->early ? 0 : 1); i++) {
             say(fake, fd, fake->after);
         }
-        answered = true;
+        answered++;
     }
 }
 
@@ -170,7 +172,7 @@ SA_TEST(an_info_of_a_hundred_thousand_servers_is_refused)
 
 SA_TEST(an_info_that_comes_byte_by_byte_is_read)
 {
-    fake_t fake = { .greeting = GOOD, .after = "", .drip = 1 };
+    fake_t fake = { .greeting = GOOD, .after = "", .drip = true };
 
     part(&fake, meet(&fake, "link_up", "127.0.0.1", pool));
 }
@@ -196,7 +198,20 @@ static void expect_loss(const char *after, apr_pool_t *pool)
     fake_t fake = { .greeting = GOOD, .after = after };
     fixture_t *fixture = meet(&fake, "link_down", "127.0.0.1", pool);
 
+    ck_assert_int_eq(fixture_count_log(fixture, "link_protocol", "reason"), 1);
     fixture_wait_ups(fixture, 2);       /* and once more */
+    part(&fake, fixture);
+}
+
+SA_TEST(nonsense_before_the_link_is_up_is_a_failed_attempt)
+{
+    fake_t fake = { .greeting = GOOD, .after = "HELLO\r\n", .early = true };
+    apr_uint64_t before = sa_stats_read(SA_STAT_link_connect_failures);
+    fixture_t *fixture = meet(&fake, "link_protocol", "Parse Error", pool);
+
+    while (sa_stats_read(SA_STAT_link_connect_failures) < before + 5) {
+        apr_sleep(apr_time_from_msec(5));
+    }
     part(&fake, fixture);
 }
 
@@ -237,7 +252,7 @@ SA_TEST(an_error_with_an_absurd_text_is_cut)
     char *text = apr_palloc(pool, 3001);
 
     memset(text, 'y', 3000);
-    memcpy(text, "-ERR 'Permissions Violation for Publish to \"", 43);
+    memcpy(text, "-ERR 'Permissions Violation for Publish to \"", 44);
     memcpy(text + 2996, "\"'\r\n", 4);
     text[3000] = '\0';
     {
@@ -252,6 +267,7 @@ SA_TEST_MAIN("link hostile", a_web_server_is_told_from_a_bus,
              an_info_without_a_usable_max_payload_is_refused, an_info_that_is_no_json_is_refused,
              an_endless_info_is_refused, an_info_of_a_hundred_thousand_servers_is_refused,
              an_info_that_comes_byte_by_byte_is_read, an_absurd_max_payload_is_capped,
+             nonsense_before_the_link_is_up_is_a_failed_attempt,
              a_message_with_a_negative_size_ends_the_connection,
              a_message_with_no_number_for_a_size_ends_the_connection,
              headers_longer_than_their_message_end_the_connection,

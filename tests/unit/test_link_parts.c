@@ -182,7 +182,7 @@ SA_TEST(each_refusal_of_a_server_has_an_event_of_its_own)
         { NATS_STALE_CONNECTION, NULL, SA_EVENT_link_stale },
         { NATS_CONNECTION_CLOSED, "", SA_EVENT_link_lost },
         { NATS_PROTOCOL_ERROR, "Unexpected protocol", SA_EVENT_link_protocol },
-        { NATS_ERR, "Some New Words", SA_EVENT_link_protocol },
+        { NATS_ERR, "Some New Words", SA_EVENT_link_lost },
     };
 
     (void)pool;

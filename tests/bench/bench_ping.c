@@ -1,0 +1,85 @@
+/* Round trips to several responders, in turn.
+ *
+ *     bench_ping URL COUNT SUBJECT...
+ *
+ * COUNT serial requests to each SUBJECT, in blocks that alternate, after a
+ * block that does not count.  Prints a line for each: subject, p50 and p99 in
+ * microseconds. */
+#include <string.h>
+
+#include "bench.h"
+#include "sa_time.h"
+
+#define BLOCK 250
+#define TIMEOUT_MS 2000
+#define SUBJECTS_MAX 4
+
+typedef struct series_t {
+    const char *subject;
+    apr_interval_time_t *times;
+    int count;
+} series_t;
+
+static void ask(natsConnection *connection, series_t *series, bool counts)
+{
+    apr_interval_time_t began = sa_time_mono();
+    natsMsg *answer = NULL;
+
+    must(natsConnection_RequestString(&answer, connection, series->subject, "", TIMEOUT_MS),
+         series->subject);
+    if (counts) {
+        series->times[series->count++] = sa_time_mono() - began;
+    }
+    natsMsg_Destroy(answer);
+}
+
+static void ask_block(natsConnection *connection, series_t *series, bool counts)
+{
+    for (int i = 0; i < BLOCK; i++) {
+        ask(connection, series, counts);
+    }
+}
+
+static int compare(const void *a, const void *b)
+{
+    apr_interval_time_t left = *(const apr_interval_time_t *)a;
+    apr_interval_time_t right = *(const apr_interval_time_t *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+static void print(series_t *series)
+{
+    qsort(series->times, (size_t)series->count, sizeof(*series->times), compare);
+    printf("%s %ld %ld\n", series->subject, (long)series->times[series->count / 2],
+           (long)series->times[series->count * 99 / 100]);
+    free(series->times);
+}
+
+int main(int argc, char **argv)
+{
+    natsConnection *connection = NULL;
+    series_t series[SUBJECTS_MAX];
+    int blocks = argc > 2 ? (atoi(argv[2]) + BLOCK - 1) / BLOCK : 0;
+    int count = argc - 3;
+
+    must_be(blocks > 0 && count > 0 && count <= SUBJECTS_MAX, "bench_ping URL COUNT SUBJECT...");
+    must(natsConnection_ConnectTo(&connection, argv[1]), argv[1]);
+    for (int i = 0; i < count; i++) {
+        series[i].subject = argv[3 + i];
+        series[i].times = malloc(sizeof(*series[i].times) * BLOCK * (size_t)blocks);
+        series[i].count = 0;
+        ask_block(connection, &series[i], false);
+    }
+    for (int block = 0; block < blocks; block++) {
+        for (int i = 0; i < count; i++) {
+            ask_block(connection, &series[(block + i) % count], true);
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        print(&series[i]);
+    }
+    natsConnection_Destroy(connection);
+    nats_Close();
+    return EXIT_SUCCESS;
+}
