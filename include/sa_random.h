@@ -13,6 +13,9 @@ typedef struct sa_random_t {
 
 /* Seed from the machine's entropy: two devices never share a sequence. */
 void sa_random_init(sa_random_t *random);
+/* From now on sa_random_init() seeds from SEED and a counter instead of the
+ * machine's entropy; 0 ends that.  Tests only, before the first thread. */
+void sa_random_fix(apr_uint64_t seed);
 /* Seed from a number: the same sequence each time, for tests. */
 void sa_random_init_seed(sa_random_t *random, apr_uint64_t seed);
 /* Uniform in [0, BELOW); 0 when BELOW is 0. */

@@ -241,18 +241,23 @@ static apr_interval_time_t turn(sa_outbox_t *outbox)
     return durable < latest ? durable : latest;
 }
 
-/* Take what is in the mailbox, as much as one commit holds. */
-static void take_reports(sa_outbox_t *outbox, apr_interval_time_t deadline)
+/* Take REPORT and what else is in the mailbox, as much as one commit holds. */
+static void take_reports(sa_outbox_t *outbox, sa_report_t *report)
+{
+    while (report) {
+        handle_report(outbox, &report);
+        report = sa_outbox__durable_has_room(outbox) ? sa_queue_try_take(outbox->mailbox) : NULL;
+    }
+}
+
+static void wait_for_reports(sa_outbox_t *outbox, apr_interval_time_t deadline)
 {
     sa_report_t *report;
 
     sa_pulse_idle(outbox->pulse);
     report = sa_queue_take(outbox->mailbox, deadline);
     sa_pulse_busy(outbox->pulse);
-    while (report) {
-        handle_report(outbox, &report);
-        report = sa_outbox__durable_has_room(outbox) ? sa_queue_try_take(outbox->mailbox) : NULL;
-    }
+    take_reports(outbox, report);
 }
 
 static bool is_stopping(sa_outbox_t *outbox, apr_interval_time_t *stop_by)
@@ -278,6 +283,14 @@ static apr_interval_time_t next_wake(sa_outbox_t *outbox, apr_interval_time_t du
     return due;
 }
 
+apr_interval_time_t sa_outbox__step(sa_outbox_t *outbox)
+{
+    if (sa_outbox__durable_has_room(outbox)) {
+        take_reports(outbox, sa_queue_try_take(outbox->mailbox));
+    }
+    return next_wake(outbox, turn(outbox));
+}
+
 static void run(void *baton)
 {
     sa_outbox_t *outbox = baton;
@@ -297,7 +310,7 @@ static void run(void *baton)
             due = due < stop_by ? due : stop_by;
         }
         if (sa_outbox__durable_has_room(outbox)) {
-            take_reports(outbox, due);
+            wait_for_reports(outbox, due);
         } else {
             /* the disk is full: wait for acknowledgements and for its next try */
             sa_pulse_idle(outbox->pulse);
@@ -337,7 +350,7 @@ void sa_outbox_on_edge(sa_outbox_t *outbox, sa_outbox_edge_fn_t fn, void *baton)
     outbox->edge_baton = baton;
 }
 
-sa_error_t *sa_outbox_start(sa_outbox_t *outbox, const sa_config_t *config)
+sa_error_t *sa_outbox__open(sa_outbox_t *outbox, const sa_config_t *config)
 {
     const sa_spool_limits_t limits = {
         .max_bytes = (apr_uint64_t)config->spool_max_size, .max_age = config->spool_max_age
@@ -352,7 +365,12 @@ sa_error_t *sa_outbox_start(sa_outbox_t *outbox, const sa_config_t *config)
     outbox->durable.window = (int)config->spool_window;
     outbox->durable.ack_timeout = config->spool_ack_timeout;
     outbox->pulse = sa_pulse_create("outbox", outbox->pool);
-    SA_TRY(sa_spool_open(&outbox->durable.spool, path, &limits, outbox->pool));
+    return sa_spool_open(&outbox->durable.spool, path, &limits, outbox->pool);
+}
+
+sa_error_t *sa_outbox_start(sa_outbox_t *outbox, const sa_config_t *config)
+{
+    SA_TRY(sa_outbox__open(outbox, config));
     SA_TRY_APR(sa_os_thread_start(&outbox->thread, "outbox", run, outbox, outbox->pool),
                "cannot start the outbox's thread");
     return SA_OK;

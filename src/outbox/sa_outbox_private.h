@@ -117,6 +117,13 @@ struct sa_outbox_t {
 /* Tokens: a durable report's is its seq; the twin's have this bit. */
 #define SA_TOKEN_TWIN (APR_UINT64_C(1) << 62)
 
+/* The start without the thread, and one turn of its loop without waiting:
+ * what was given is taken, everything that can be done is done; returns when
+ * to do it again.  For the thread, and for simulations that bring their own
+ * time. */
+sa_error_t *sa_outbox__open(sa_outbox_t *outbox, const sa_config_t *config) SA_MUST_CHECK;
+apr_interval_time_t sa_outbox__step(sa_outbox_t *outbox);
+
 /* What the newest refusal said, copied into BUFFER. */
 const char *sa_outbox__ack_error(sa_outbox_t *outbox, char buffer[128]);
 

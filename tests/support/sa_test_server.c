@@ -37,6 +37,7 @@ struct sa_test_server_t {
     pid_t guard;        /* 0: not running */
     pid_t pid;
     int leash;          /* the guard kills the server when this is closed */
+    int report;         /* the guard's words: the server's PID, and a byte for each stop */
 };
 
 static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -219,6 +220,19 @@ static void exec_server(const sa_test_server_t *server, const char *program)
     _exit(127);
 }
 
+/* Has the server ended?  A stop is reported: only its parent hears when the
+ * last of its threads stands still. */
+static bool server_has_ended(pid_t pid, int report)
+{
+    int status = 0;
+    pid_t changed = waitpid(pid, &status, WNOHANG | WUNTRACED);
+
+    if (changed == pid && WIFSTOPPED(status)) {
+        return write(report, "s", 1) != 1;
+    }
+    return changed != 0;
+}
+
 /* Start the server, say its number, and wait for its end or the test's. */
 static void guard_server(const sa_test_server_t *server, const char *program, int leash,
                          int report)
@@ -245,8 +259,7 @@ static void guard_server(const sa_test_server_t *server, const char *program, in
     if (write(report, &pid, sizeof(pid)) != (ssize_t)sizeof(pid)) {
         kill(pid, SIGKILL);
     }
-    close(report);
-    while (waitpid(pid, NULL, WNOHANG) == 0) {
+    while (!server_has_ended(pid, report)) {
         FD_ZERO(&fds);
         FD_SET(leash, &fds);
         if (pselect(leash + 1, &fds, NULL, NULL, NULL, &open_) > 0) {
@@ -285,8 +298,15 @@ static void spawn(sa_test_server_t *server)
                              != (ssize_t)sizeof(server->pid)) {
         fail("cannot start a guard: %s", strerror(errno));
     }
-    close(report[0]);
+    server->report = report[0];
     server->leash = leash[1];
+}
+
+static void forget_guard(sa_test_server_t *server)
+{
+    close(server->leash);
+    close(server->report);
+    server->guard = 0;
 }
 
 static bool guard_is_gone(void *baton)
@@ -294,8 +314,7 @@ static bool guard_is_gone(void *baton)
     sa_test_server_t *server = baton;
 
     if (server->guard != 0 && waitpid(server->guard, NULL, WNOHANG) != 0) {
-        server->guard = 0;
-        close(server->leash);
+        forget_guard(server);
     }
     return server->guard == 0;
 }
@@ -305,6 +324,7 @@ void sa_test_server_kill(sa_test_server_t *server)
     if (server->guard != 0) {
         close(server->leash);       /* the guard kills it and follows */
         waitpid(server->guard, NULL, 0);
+        close(server->report);
         server->guard = 0;
     }
 }
@@ -321,7 +341,12 @@ void sa_test_server_stop(sa_test_server_t *server)
 
 void sa_test_server_freeze(sa_test_server_t *server)
 {
+    char byte;
+
     kill(server->pid, SIGSTOP);
+    if (read(server->report, &byte, 1) != 1) {
+        fail("the server cannot be stopped");
+    }
 }
 
 void sa_test_server_thaw(sa_test_server_t *server)

@@ -56,7 +56,7 @@ const char *sa_test_server_log(const sa_test_server_t *server, apr_pool_t *pool)
 void sa_test_server_kill(sa_test_server_t *server);
 /* SIGTERM, and wait for its end; killed after 10 s. */
 void sa_test_server_stop(sa_test_server_t *server);
-/* SIGSTOP and SIGCONT. */
+/* SIGSTOP, and wait until it stands still; SIGCONT. */
 void sa_test_server_freeze(sa_test_server_t *server);
 void sa_test_server_thaw(sa_test_server_t *server);
 /* SIGHUP, after CONFIG took the old one's place: settings reloaded. */
