@@ -62,19 +62,25 @@ void sa_link_subscribe(sa_link_t *link, const char *subject, bool optional,
 sa_error_t *sa_link_start(sa_link_t *link, const sa_config_t *config) SA_MUST_CHECK;
 /* Take over new settings: connects anew with them. */
 sa_error_t *sa_link_reload(sa_link_t *link, const sa_config_t *config) SA_MUST_CHECK;
-/* Flush for at most TIMEOUT and close; bounded also when the server is frozen. */
+/* Flush for at most TIMEOUT and close.  Bounded also when the server is frozen
+ * (4 s more, while a write gives up) or an attempt is under way (what is left of
+ * nats.connect_timeout, in the TLS handshake or the login; at once before). */
 void sa_link_stop(sa_link_t *link, apr_interval_time_t timeout);
 
 bool sa_link_is_up(sa_link_t *link);
 /* The largest payload that may be sent now: the server's max_payload, at most
- * 1 MiB, less SA_LINK_HEADROOM for headers.  While down: the last known, or
- * the default of 1 MiB less headroom. */
+ * 1 MiB, less SA_LINK_HEADROOM for headers (of a server that takes less than
+ * twice that: less half).  While down: the last known, or the default of 1 MiB
+ * less headroom. */
 #define SA_LINK_HEADROOM 4096
 size_t sa_link_max_payload(sa_link_t *link);
 
-/* HEADERS is "Name: value\n" lines, or NULL.  SA_ERR_LINK_DOWN while down,
- * SA_ERR_TOO_LARGE above the maximum.  Success means handed to the socket's
- * buffer, not more. */
+/* HEADERS is "Name: value\n" lines, or NULL; at most SA_LINK_HEADROOM bytes.
+ * SA_ERR_LINK_DOWN while down, SA_ERR_TOO_LARGE above the maximum, headers
+ * counted, SA_ERR_PARSE for a subject (more than 1024 bytes, wildcards, blanks,
+ * empty tokens) or a header that the protocol cannot carry.  Success means
+ * handed to the socket's buffer, not more; blocks for 2 s at most when the
+ * server takes nothing. */
 sa_error_t *sa_link_publish(sa_link_t *link, const char *subject, const char *headers,
                             const void *data, size_t length) SA_MUST_CHECK;
 /* The same, asking for an acknowledgement that comes to the on_ack callback

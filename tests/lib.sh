@@ -93,6 +93,14 @@ _not_ok()
     echo "${_red}not ok$_plain $_checks - $1" >&3
 }
 
+# at_end COMMAND: one string, for the shell, when the story has ended and all that
+# it started; the last one given comes first.
+_at_end=
+at_end()
+{
+    _at_end="$1; $_at_end"
+}
+
 # skip TEXT REASON: a check that cannot be made here.
 skip()
 {
@@ -126,6 +134,7 @@ _end()
         _not_ok "$_title: the story broke off (status $_status)"
     fi
     stop_all
+    eval "$_at_end"
     if [ "$_failures" -gt 0 ]; then
         for _log in "$WORK"/*.log; do
             case ${_log##*/} in
@@ -151,6 +160,21 @@ _end()
 trap _end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+
+# own_namespace OPTION...: tell the rest in a namespace of its own (options of
+# unshare(1)).  Needs root, or sudo that asks nothing.  Comes before story.
+own_namespace()
+{
+    [ -z "${IN_NAMESPACE:-}" ] || return 0
+    _sudo=
+    if [ "$(id -u)" -ne 0 ]; then
+        sudo -n true 2>/dev/null || die "this story needs root, or sudo that asks nothing"
+        _sudo='sudo -n'
+    fi
+    rm -rf "$WORK"
+    exec $_sudo unshare "$@" -- env IN_NAMESPACE=yes PATH="$PATH" BUILD="$BUILD" \
+        WAIT_FACTOR="$WAIT_FACTOR" KEEP="${KEEP:-}" NO_COLOR="${NO_COLOR:-}" "$0"
+}
 
 # ---- checks ------------------------------------------------------------------
 
@@ -382,7 +406,6 @@ _try_nats()
 {
     NATS_PORT=${_nats_port:-$(free_port)}
     NATS_URL=nats://127.0.0.1:$NATS_PORT
-    export NATS_URL
     [ ! -e "$NATS_LOG" ] || cat "$NATS_LOG" >>"$WORK/nats-before.log"
     : >"$NATS_LOG"
     # shellcheck disable=SC2086 # words
@@ -422,10 +445,11 @@ thaw_nats()
     kill -CONT "$NATS_PID"
 }
 
-# bus ...: the client of tests/tools, at $NATS_URL.
+# bus ...: the client of tests/tools, at $NATS_URL (which the agent does not see:
+# it can hold a password).
 bus()
 {
-    "$BUILD/tests/tools/bus" "$@"
+    NATS_URL=${NATS_URL:-} "$BUILD/tests/tools/bus" "$@"
 }
 
 # listen FILE SUBJECT [OPTION...]: write what comes on SUBJECT to FILE from now on;
@@ -436,7 +460,7 @@ listen()
     shift
     : >"$_file"
     : >"$_file.errors"
-    "$BUILD/tests/tools/bus" sub "$@" >"$_file" 2>"$_file.errors" 3>&- </dev/null &
+    NATS_URL=$NATS_URL "$BUILD/tests/tools/bus" sub "$@" >"$_file" 2>"$_file.errors" 3>&- </dev/null &
     LISTENER=$!
     _pids="$_pids $LISTENER"
     wait_for 10 grep -q '^bus: listening' "$_file.errors" || die "cannot listen: $(cat "$_file.errors")"

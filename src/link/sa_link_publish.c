@@ -9,7 +9,6 @@
 
 #include <apr_strings.h>
 
-#include "sa_pool.h"
 #include "sa_stats.h"
 #include "sa_time.h"
 
@@ -77,22 +76,22 @@ static sa_error_t *add_header(natsMsg *msg, size_t *size, const char *name, cons
 }
 
 /* HEADERS is "Name: value\n" lines. */
-static sa_error_t *add_headers(natsMsg *msg, size_t *size, const char *headers,
-                               apr_pool_t *scratch_pool)
+static sa_error_t *add_headers(natsMsg *msg, size_t *size, const char *headers)
 {
-    char *line;
-    char *rest;
+    char copy[SA_LINK_HEADROOM + 1];    /* no pool: this is once a message */
+    size_t length = strlen(headers);
+    char *rest = copy;
 
-    if (strlen(headers) > SA_LINK_HEADROOM) {
+    if (length > SA_LINK_HEADROOM) {
         return sa_error(SA_ERR_TOO_LARGE, NULL, "message headers of more than %d bytes",
                         SA_LINK_HEADROOM);
     }
-    rest = apr_pstrdup(scratch_pool, headers);
+    memcpy(copy, headers, length + 1);
     while (*rest) {
+        char *line = rest;
         char *end = strchr(rest, '\n');
         char *colon;
 
-        line = rest;
         rest = end ? end + 1 : rest + strlen(rest);
         if (end) {
             *end = '\0';
@@ -110,21 +109,16 @@ static sa_error_t *add_headers(natsMsg *msg, size_t *size, const char *headers,
 static sa_error_t *fill_headers(natsMsg *msg, size_t *size, const char *headers,
                                 const char *msg_id)
 {
-    apr_pool_t *pool;
-    sa_error_t *err = SA_OK;
-
-    if (headers && headers[0]) {
-        pool = sa_pool_create_root();
-        err = add_headers(msg, size, headers, pool);
-        apr_pool_destroy(pool);
+    if (headers) {
+        SA_TRY(add_headers(msg, size, headers));
     }
-    if (!err && msg_id) {
-        err = add_header(msg, size, "Nats-Msg-Id", msg_id);
+    if (msg_id) {
+        SA_TRY(add_header(msg, size, "Nats-Msg-Id", msg_id));
     }
     if (*size > 0) {
         *size += HEADER_FRAME;
     }
-    return err;
+    return SA_OK;
 }
 
 static apr_int64_t current_limit(sa_link_t *link)

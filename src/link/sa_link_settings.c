@@ -1,7 +1,6 @@
 /* What the link keeps of the configuration, and the reading of URLs. */
 #include "sa_link_private.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,7 +75,7 @@ static bool read_port(sa_link__url_t *url, const char *text)
     if (length == 0 || length > 5 || strspn(text, "0123456789") != length) {
         return false;
     }
-    url->port = atoi(text);
+    url->port = (int)strtol(text, NULL, 10);    /* at most 99999 */
     return url->port >= 1 && url->port <= 65535;
 }
 

@@ -134,6 +134,23 @@ static void send_now(sa_outbox_t *outbox, const sa_report_t *report)
     sa_error_clear(err);
 }
 
+/* While the disk takes nothing, what comes is not held back in the mailbox:
+ * live reports must pass. */
+static void take_durable(sa_outbox_t *outbox, sa_report_t **report)
+{
+    sa_error_t *err;
+
+    if (sa_outbox__durable_has_room(outbox)) {
+        sa_outbox__durable_add(outbox, report);
+        return;
+    }
+    err = sa_error(SA_ERR_SPOOL, NULL,
+                   "the disk takes nothing; new reports are lost until it does");
+    sa_stats_add(SA_STAT_reports_refused, 1);
+    SA_LOG(report_refused, SA_E(err));
+    sa_error_clear(err);
+}
+
 static void handle_report(sa_outbox_t *outbox, sa_report_t **report)
 {
     leave_room(outbox, (*report)->length);
@@ -145,7 +162,7 @@ static void handle_report(sa_outbox_t *outbox, sa_report_t **report)
         sa_outbox__latest_set(outbox, report);
         break;
     case SA_DELIVER_DURABLE:
-        sa_outbox__durable_add(outbox, report);
+        take_durable(outbox, report);
         break;
     }
     sa_report_destroy(*report);     /* NULL when it was kept */
@@ -285,9 +302,7 @@ static apr_interval_time_t next_wake(sa_outbox_t *outbox, apr_interval_time_t du
 
 apr_interval_time_t sa_outbox__step(sa_outbox_t *outbox)
 {
-    if (sa_outbox__durable_has_room(outbox)) {
-        take_reports(outbox, sa_queue_try_take(outbox->mailbox));
-    }
+    take_reports(outbox, sa_queue_try_take(outbox->mailbox));
     return next_wake(outbox, turn(outbox));
 }
 
@@ -309,16 +324,7 @@ static void run(void *baton)
             }
             due = due < stop_by ? due : stop_by;
         }
-        if (sa_outbox__durable_has_room(outbox)) {
-            wait_for_reports(outbox, due);
-        } else {
-            /* the disk is full: wait for acknowledgements and for its next try */
-            sa_pulse_idle(outbox->pulse);
-            sa_os_mutex_lock(outbox->mutex);
-            sa_os_cond_wait(outbox->room, outbox->mutex, due);
-            sa_os_mutex_unlock(outbox->mutex);
-            sa_pulse_busy(outbox->pulse);
-        }
+        wait_for_reports(outbox, due);
     }
     sa_outbox__durable_finish(outbox);
     sa_outbox__latest_finish(outbox);

@@ -88,17 +88,23 @@ static void forget_waiting(sa_durable_t *durable)
     durable->waiting_count = 0;
 }
 
-/* Take note of how the spool did; true when ERR is none.  Clears ERR. */
-static bool disk_is_well(sa_durable_t *durable, sa_error_t *err)
+static void note_disk_failure(sa_durable_t *durable, sa_error_t *err)
+{
+    if (!durable->disk_failed) {
+        durable->disk_failed = true;
+        sa_stats_set(SA_STAT_spool_failed, 1);
+        SA_LOG(spool_failed, SA_E(err));
+    }
+    durable->disk_retry_at = sa_time_mono() + sa_backoff_next(&durable->disk_backoff);
+    sa_error_clear(err);
+}
+
+/* Take note of how a write to the spool went; true when ERR is none.  Clears
+ * ERR.  Reading says nothing: it goes well on a full disk. */
+static bool is_written(sa_durable_t *durable, sa_error_t *err)
 {
     if (err) {
-        if (!durable->disk_failed) {
-            durable->disk_failed = true;
-            sa_stats_set(SA_STAT_spool_failed, 1);
-            SA_LOG(spool_failed, SA_E(err));
-        }
-        durable->disk_retry_at = sa_time_mono() + sa_backoff_next(&durable->disk_backoff);
-        sa_error_clear(err);
+        note_disk_failure(durable, err);
         return false;
     }
     if (durable->disk_failed) {
@@ -124,7 +130,7 @@ void sa_outbox__durable_commit(sa_outbox_t *outbox)
     for (int i = 0; i < count; i++) {
         fill_entry(outbox, &entries[i], durable->waiting[i], &state);
     }
-    if (!disk_is_well(durable, sa_spool_append(durable->spool, entries, count))) {
+    if (!is_written(durable, sa_spool_append(durable->spool, entries, count))) {
         durable->dropped_said = 0;      /* what was to say it is not stored */
         return;
     }
@@ -138,17 +144,50 @@ void sa_outbox__durable_commit(sa_outbox_t *outbox)
 
 /* ---- acknowledgements ----------------------------------------------------- */
 
+/* Delete what was acknowledged.  While the disk refuses, the list is kept. */
 static void flush_acked(sa_durable_t *durable)
 {
+    if (durable->acked_count > 0
+        && is_written(durable, sa_spool_remove(durable->spool, durable->acked,
+                                                 durable->acked_count))) {
+        durable->acked_count = 0;
+        show_state(durable);
+    }
+}
+
+static void drop_batch(sa_durable_t *durable)
+{
+    apr_pool_clear(durable->batch_pool);
+    durable->batch = NULL;
+    durable->batch_count = 0;
+    durable->batch_next = 0;
+}
+
+/* Forget what is on its way: all of it is offered again, oldest first. */
+static void rewind_window(sa_durable_t *durable)
+{
+    flush_acked(durable);
+    durable->flight_count = 0;
+    durable->cursor = 0;
+    drop_batch(durable);
+}
+
+/* Note that SEQ is to be deleted. */
+static void add_acked(sa_durable_t *durable, apr_int64_t seq)
+{
+    if (durable->acked_count == SA_OUTBOX_REMOVE_BATCH) {
+        flush_acked(durable);
+    }
+    if (durable->acked_count == SA_OUTBOX_REMOVE_BATCH) {
+        /* The disk still refuses: forget them.  They are offered again and
+         * answered with "duplicate". */
+        durable->acked_count = 0;
+        rewind_window(durable);
+    }
     if (durable->acked_count == 0) {
-        return;
+        durable->acked_since = sa_time_mono();
     }
-    if (!disk_is_well(durable, sa_spool_remove(durable->spool, durable->acked,
-                                               durable->acked_count))) {
-        durable->cursor = 0;    /* they stay; offered again they are duplicates */
-    }
-    durable->acked_count = 0;
-    show_state(durable);
+    durable->acked[durable->acked_count++] = seq;
 }
 
 /* The place of SEQ among the flights, or -1. */
@@ -181,23 +220,6 @@ static void end_flight(sa_durable_t *durable, apr_int64_t seq)
         memmove(&durable->flights[place], &durable->flights[place + 1],
                 (size_t)(durable->flight_count - place) * sizeof(*durable->flights));
     }
-}
-
-static void drop_batch(sa_durable_t *durable)
-{
-    apr_pool_clear(durable->batch_pool);
-    durable->batch = NULL;
-    durable->batch_count = 0;
-    durable->batch_next = 0;
-}
-
-/* Forget what is on its way: all of it is offered again, oldest first. */
-static void rewind_window(sa_durable_t *durable)
-{
-    flush_acked(durable);
-    durable->flight_count = 0;
-    durable->cursor = 0;
-    drop_batch(durable);
 }
 
 static void stall(sa_outbox_t *outbox, const char *reason)
@@ -234,7 +256,7 @@ static void quarantine(sa_outbox_t *outbox, apr_int64_t seq, const char *reason)
 {
     sa_durable_t *durable = &outbox->durable;
 
-    if (!disk_is_well(durable, sa_spool_quarantine(durable->spool, seq, reason))) {
+    if (!is_written(durable, sa_spool_quarantine(durable->spool, seq, reason))) {
         return;
     }
     SA_LOG(report_quarantined, SA_I("seq", seq), SA_S("reason", reason));
@@ -249,13 +271,7 @@ void sa_outbox__durable_ack(sa_outbox_t *outbox, apr_int64_t seq, const sa_outbo
 
     if (ack->stored) {
         end_flight(durable, seq);
-        if (durable->acked_count == SA_OUTBOX_REMOVE_BATCH) {
-            flush_acked(durable);
-        }
-        if (durable->acked_count == 0) {
-            durable->acked_since = sa_time_mono();
-        }
-        durable->acked[durable->acked_count++] = seq;
+        add_acked(durable, seq);
         sa_stats_add(SA_STAT_reports_stored, 1);
         sa_stats_add(SA_STAT_reports_duplicate, ack->duplicate ? 1 : 0);
         note_stored(durable);
@@ -290,14 +306,16 @@ void sa_outbox__durable_edge(sa_outbox_t *outbox, bool up)
 /* The next report to send, or NULL when the spool has none. */
 static sa_spool_entry_t *next_entry(sa_durable_t *durable)
 {
+    sa_error_t *err;
+
     if (durable->batch_next < durable->batch_count) {
         return &durable->batch[durable->batch_next];
     }
     drop_batch(durable);
-    if (!disk_is_well(durable,
-                      sa_spool_read(&durable->batch, &durable->batch_count, durable->spool,
-                                    durable->cursor, durable->probing ? 1 : BATCH_REPORTS,
-                                    BATCH_BYTES, durable->batch_pool))) {
+    err = sa_spool_read(&durable->batch, &durable->batch_count, durable->spool, durable->cursor,
+                        durable->probing ? 1 : BATCH_REPORTS, BATCH_BYTES, durable->batch_pool);
+    if (err) {
+        note_disk_failure(durable, err);
         drop_batch(durable);
     }
     return durable->batch_count > 0 ? &durable->batch[0] : NULL;
@@ -378,6 +396,14 @@ static apr_interval_time_t earlier(apr_interval_time_t a, apr_interval_time_t b)
     return a < b ? a : b;
 }
 
+/* When to delete what was acknowledged. */
+static apr_interval_time_t remove_at(const sa_durable_t *durable)
+{
+    apr_interval_time_t at = durable->acked_since + SA_OUTBOX_REMOVE_DELAY;
+
+    return durable->disk_failed && durable->disk_retry_at > at ? durable->disk_retry_at : at;
+}
+
 /* A time that has passed is none: what it was for has been tried this turn. */
 static apr_interval_time_t next_due(const sa_outbox_t *outbox, apr_interval_time_t now)
 {
@@ -385,7 +411,7 @@ static apr_interval_time_t next_due(const sa_outbox_t *outbox, apr_interval_time
     apr_interval_time_t due = SA_OS_NEVER;
 
     if (durable->acked_count > 0) {
-        due = earlier(due, durable->acked_since + SA_OUTBOX_REMOVE_DELAY);
+        due = earlier(due, remove_at(durable));
     }
     if (durable->flight_count > 0) {
         due = earlier(due, durable->flights[0].sent_at + durable->ack_timeout);
@@ -411,7 +437,7 @@ apr_interval_time_t sa_outbox__durable_turn(sa_outbox_t *outbox)
         send_window(outbox);
     }
     now = sa_time_mono();
-    if (durable->acked_count > 0 && now >= durable->acked_since + SA_OUTBOX_REMOVE_DELAY) {
+    if (durable->acked_count > 0 && now >= remove_at(durable)) {
         flush_acked(durable);
     }
     return next_due(outbox, now);
@@ -421,7 +447,7 @@ void sa_outbox__durable_expire(sa_outbox_t *outbox)
 {
     sa_durable_t *durable = &outbox->durable;
 
-    (void)disk_is_well(durable, sa_spool_expire(durable->spool, sa_time_now()));
+    (void)is_written(durable, sa_spool_expire(durable->spool, sa_time_now()));
     show_state(durable);
 }
 

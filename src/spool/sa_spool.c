@@ -116,6 +116,14 @@ static sa_error_t *run_delete(sa_spool_t *spool, statement_t which, apr_uint64_t
     return result == SQLITE_DONE ? SA_OK : spool_error(spool, result, intent);
 }
 
+/* On a full disk the write-ahead log may be what fills it, and only a commit
+ * would empty it: empty it by hand, for the next try. */
+static void empty_log(sa_spool_t *spool)
+{
+    /* a failure leaves things as they are */
+    (void)sqlite3_wal_checkpoint_v2(spool->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
 /* End a transaction: commit if all went well, and never lose the first error. */
 static sa_error_t *finish(sa_spool_t *spool, sa_error_t *err, const char *intent)
 {
@@ -124,6 +132,9 @@ static sa_error_t *finish(sa_spool_t *spool, sa_error_t *err, const char *intent
     }
     if (err && !sqlite3_get_autocommit(spool->db)) {
         err = sa_error_compose(err, run(spool, ST_ROLLBACK, "roll back"));
+    }
+    if (sa_error_has(err, SA_ERR_DISK_FULL)) {
+        empty_log(spool);
     }
     return err;
 }

@@ -1,3 +1,4 @@
+/* The real nats-server of tests, its guard, and the certificates. */
 #define _POSIX_C_SOURCE 200809L
 #include "sa_test_server.h"
 

@@ -1,21 +1,7 @@
 #!/bin/sh
 # also: asan
 . "${0%/*}/../lib.sh"
-story "Who the agent is: token, user, NKey; refused with the reason, back when mended"
-
-# A pair for tests only.
-nkey_seed=SUAGC3DQPVBTDTLQP3MWJ5ZYBHYWE6LDWSSL7Y7XDFQR6ORFNSCY2KZRVE
-private()
-{
-    printf '%s\n' "$2" >"$WORK/$1"
-    chmod 600 "$WORK/$1"
-}
-
-# server AUTHORIZATION: (re)write its config; admin is the tests' own way in.
-server()
-{
-    echo "authorization { $1 }" >"$WORK/nats.conf"
-}
+story "Who the agent is: token, user, NKey, creds; refused with the reason, back when mended"
 
 # agent_with AUTH: start the agent with that nats.auth.
 agent_with()
@@ -23,7 +9,7 @@ agent_with()
     cat >"$WORK/agent.yaml" <<END
 code: t1
 nats:
-  urls: ["$AGENT_URL"]
+  urls: ["nats://127.0.0.1:$NATS_PORT"]
   auth: {$1}
   connect_spread: 0s
   reconnect_wait: 200ms
@@ -33,43 +19,89 @@ END
     start_agent "$WORK/agent.yaml"
 }
 
+# server TEXT: begin, or begin again, with that config.
+server()
+{
+    echo "$1" >"$WORK/nats.conf"
+    if [ -z "${NATS_PORT:-}" ]; then
+        start_nats config "$WORK/nats.conf"
+    else
+        ! alive "$NATS_PID" || stop_nats
+        start_nats config "$WORK/nats.conf" port "$NATS_PORT"
+    fi
+}
+
+# answers OPTION...: we, who come in with those options, get an answer.
 answers()
 {
-    [ "$(bus req agents.t1.cmd.ping -t 1 2>/dev/null | jq -r .status)" = pong ]
+    [ "$(bus req agents.t1.cmd.ping -t 1 "$@" 2>/dev/null | jq -r .status)" = pong ]
 }
 
-# tell_story NAME SERVER-GOOD ADMIN-URL AUTH: works; then the server's side is
-# changed and it does not; then it is changed back and it does.
-tell_story()
+no_trace()
 {
-    server "$2"
-    start_nats config "$WORK/nats.conf"
-    AGENT_URL=nats://127.0.0.1:$NATS_PORT
-    NATS_URL=nats://$3@127.0.0.1:$NATS_PORT
-    agent_with "$4"
-    check "$1: it is let in" wait_for 10 answers
-    stop_nats
-    server "$5"
-    start_nats config "$WORK/nats.conf" port "$NATS_PORT"
-    check "$1: a wrong one is refused, and named" wait_for 10 agent_says ' error +link_auth_refused'
-    check "$1: the agent goes on" alive "$AGENT_PID"
-    stop_nats
-    server "$2"
-    start_nats config "$WORK/nats.conf" port "$NATS_PORT"
-    NATS_URL=nats://$3@127.0.0.1:$NATS_PORT
-    check "$1: it comes back when that is mended" wait_for 20 answers
-    no_match "$1: the secret is in no log" "$6" "$(cat "$WORK/agent.log" "$WORK/nats.log")"
-    no_match "$1: nor in its arguments or environment" "$6" \
-        "$(tr '\0' '\n' <"/proc/$AGENT_PID/cmdline"; tr '\0' '\n' <"/proc/$AGENT_PID/environ")"
-    stop_agent
-    stop_nats
+    no_match "$1: the secret is in no log, argument or environment" "$2" "$(
+        cat "$WORK/agent.log" "$WORK/nats.log"
+        tr '\0' '\n' <"/proc/$AGENT_PID/cmdline"
+        tr '\0' '\n' <"/proc/$AGENT_PID/environ")"
 }
 
-private token t0ken-of-mine
-tell_story token 'token: "t0ken-of-mine"' t0ken-of-mine \
-    "type: token, token_file: \"$WORK/token\"" 'token: "another"' t0ken-of-mine
+# tell NAME AUTH SERVER SECRET OPTION...: the agent comes with AUTH to SERVER, a
+# config in which OTHER would be somebody else; the tests come in with OPTION....
+tell()
+{
+    name=$1 auth=$2 good=$3 secret=$4
+    shift 4
+    server "authorization { $good }"
+    agent_with "$auth"
+    check "$name: it is let in" wait_for 10 answers "$@"
+    server "authorization { $OTHER }"
+    check "$name: a wrong one is refused, and named" wait_for 10 agent_says ' error +link_auth_refused'
+    check "$name: the agent goes on" alive "$AGENT_PID"
+    server "authorization { $good }"
+    check "$name: it comes back when that is mended" wait_for 20 answers "$@"
+    no_trace "$name" "$secret"
+    stop_agent
+}
 
-private password pass-of-mine
-tell_story userpass 'users: [{user: u1, password: "pass-of-mine"}]' u1:pass-of-mine \
-    "type: userpass, username: u1, password_file: \"$WORK/password\"" \
-    'users: [{user: u1, password: "another"}]' pass-of-mine
+umask 077
+mkdir "$WORK/id"
+SECONDS=$((8 * WAIT_FACTOR)) python3 "$TOP/tests/tools/identity.py" "$WORK/id"
+expires=$(($(date +%s) + 8 * WAIT_FACTOR))
+
+# ---- creds, which is what the platform issues
+
+server "$(cat "$WORK/id/operator.conf")"
+cp "$WORK/id/short.creds" "$WORK/agent.creds"
+agent_with "type: creds, creds_file: \"$WORK/agent.creds\""
+check "creds: it is let in" wait_for 10 answers --creds "$WORK/id/admin.creds"
+secret=$(sed -n '/^SU/p' "$WORK/id/short.creds")
+no_trace creds "$secret"
+cp "$WORK/id/stranger.creds" "$WORK/agent.creds"
+check "creds: they expire, and the log says so" wait_for 20 agent_says ' error +link_auth_expired'
+compare "creds: not before their time" "$(date +%s)" -ge $((expires - 1))
+check "creds: those of an unknown account are refused, and named" \
+    wait_for 10 agent_says ' error +link_auth_refused'
+cp "$WORK/id/user.creds" "$WORK/agent.creds"
+check "creds: new ones are read by themselves, and it is back" \
+    wait_for 20 answers --creds "$WORK/id/admin.creds"
+no_trace "new creds" "$(sed -n '/^SU/p' "$WORK/id/user.creds")"
+stop_agent
+
+# ---- the others
+
+echo t0ken-of-mine >"$WORK/token"
+OTHER='token: somebody'
+tell token "type: token, token_file: \"$WORK/token\"" 'token: "t0ken-of-mine"' t0ken-of-mine \
+    -s "nats://t0ken-of-mine@127.0.0.1:$NATS_PORT"
+
+admin='{user: admin, password: admin}'
+echo pass-of-mine >"$WORK/password"
+OTHER="users: [$admin, {user: u1, password: another}]"
+tell userpass "type: userpass, username: u1, password_file: \"$WORK/password\"" \
+    "users: [$admin, {user: u1, password: \"pass-of-mine\"}]" pass-of-mine \
+    --user admin --password admin
+
+OTHER="users: [$admin]"
+tell nkey "type: nkey, nkey_file: \"$WORK/id/user.seed\"" \
+    "users: [$admin, {nkey: $(cat "$WORK/id/user.public")}]" "$(cat "$WORK/id/user.seed")" \
+    --user admin --password admin

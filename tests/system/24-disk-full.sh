@@ -1,23 +1,16 @@
 #!/bin/sh
-# needs: root (a small disk of its own, in a mount namespace)
-# The disk must be its own: begin again in a mount namespace.
-if [ -z "${IN_NAMESPACE:-}" ]; then
-    as_root=
-    [ "$(id -u)" -eq 0 ] || as_root='sudo -n -E'
-    IN_NAMESPACE=yes exec $as_root unshare --mount --propagation private -- \
-        env IN_NAMESPACE=yes PATH="$PATH" BUILD="${BUILD:-}" "$0" "$@"
-    echo "not ok 1 - needs root: run it as root or with sudo"
-    exit 1
-fi
+# Needs root (a small disk of its own, in a mount namespace).
 . "${0%/*}/../lib.sh"
+own_namespace --mount --propagation private
 story "The disk is full, then not; it is read-only, then not"
 
 mkdir "$STATE"
-mount -t tmpfs -o size=2m,mode=700 tmpfs "$STATE"
+mount -t tmpfs -o size=8m,mode=700 tmpfs "$STATE"
+at_end 'umount "$STATE"'
 start_quick_exporter
 start_nats jetstream
 bus stream-add REPORTS 'agents.*.telemetry.>' --file --dedupe 3600
-bus kv-add twin
+bus kv-add twin --file
 listen "$WORK/beats" 'agents.*.heartbeat'
 busy_config 20 >"$WORK/agent.yaml"
 start_agent "$WORK/agent.yaml"
@@ -77,5 +70,3 @@ start_agent "$WORK/agent.yaml"
 check "what the killed one left drains" wait_for 30 spool_is_below 20
 stop_agent
 all_arrived REPORTS
-
-umount "$STATE"

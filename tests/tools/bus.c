@@ -32,8 +32,8 @@ static const command_t commands[] = {
     {"stream-dump", bus_stream_dump, 1, 1,
      "NAME                   each message as a line of JSON; --data: with its data"},
     {"numbers", bus_numbers, 1, 1,
-     "STREAM                 for each PREFIX of message ids PREFIX-NUMBER: count, lowest,\n"
-     "                                      highest, gaps, doubles; status 1 when there are any"},
+     "STREAM                 for each PREFIX of message ids PREFIX-NUMBER: count,\n"
+     "                                      lowest, highest, gaps, doubles; status 1: some"},
     {"kv-add", bus_kv_add, 1, 1, "BUCKET                 make a bucket"},
     {"kv-get", bus_kv_get, 2, 2, "BUCKET KEY             print the value, or --json"},
     {"kv-history", bus_kv_history, 2, 2, "BUCKET KEY             each value as a line of JSON"},
@@ -49,7 +49,8 @@ static const char option_help[] =
     "  --headers --json       what to print of each message (JSON has all)\n"
     "  --data                 stream-dump: also the data\n"
     "  --file --max-msgs N --max-bytes N --discard-new --dedupe SECONDS\n"
-    "                         stream-add; stream-edit takes --max-...; kv-add takes --file and --history N\n"
+    "                         stream-add; stream-edit takes --max-...;\n"
+    "                         kv-add takes --file and --history N\n"
     "\"ts\" is in milliseconds since 1970.  Status: 0 yes, 1 no, 2 failed.\n";
 
 void bus_fail(const char *format, ...)

@@ -1,3 +1,4 @@
+/* What the link's tests share: see the header. */
 #include "test_link_fixture.h"
 
 #include <apr_file_io.h>

@@ -1,3 +1,4 @@
+/* JWTs and NKeys for the link's tests: see the header. */
 #include "test_link_jwt.h"
 
 #include <string.h>

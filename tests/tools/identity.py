@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Make identities for nats-server and the agent, fresh ones each time.
+
+usage: identity.py FOLDER
+
+user.seed, user.public   an NKey
+operator.conf            for nats-server: an operator with one account
+user.creds               a user of that account
+admin.creds              another
+short.creds              one that expires in SECONDS (5, or $SECONDS)
+stranger.creds           a user of an account that the server does not know
+
+The formats are those of nkeys and of JWT version 2 (nats-io); openssl signs.
+"""
+import base64
+import binascii
+import json
+import os
+import subprocess
+import sys
+import time
+
+PREFIXES = {"operator": 14 << 3, "account": 0, "user": 20 << 3}
+NO_LIMITS = {"subs": -1, "data": -1, "payload": -1}
+CLAIMS = {
+    "operator": {},
+    "account": {"limits": dict(NO_LIMITS, imports=-1, exports=-1, wildcards=True, conn=-1,
+                               leaf=-1)},
+    "user": dict(NO_LIMITS, pub={}, sub={}),
+}
+
+
+def openssl(*arguments, data=None):
+    return subprocess.run(["openssl", *arguments], input=data, stdout=subprocess.PIPE,
+                          check=True).stdout
+
+
+def sealed(data):
+    """DATA with its checksum, as text."""
+    data += binascii.crc_hqx(data, 0).to_bytes(2, "little")
+    return base64.b32encode(data).decode().rstrip("=")
+
+
+def base64_url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+class Identity:
+    def __init__(self, folder, kind):
+        self.folder = folder
+        self.kind = kind
+        self.key = openssl("genpkey", "-algorithm", "ed25519", "-outform", "DER")
+        public = openssl("pkey", "-inform", "DER", "-pubout", "-outform", "DER", data=self.key)
+        prefix = PREFIXES[kind]
+        # Both DER forms end with the 32 bytes themselves.
+        self.public = sealed(bytes([prefix]) + public[-32:])
+        self.seed = sealed(bytes([18 << 3 | prefix >> 5, (prefix & 31) << 3]) + self.key[-32:])
+
+    def sign(self, message):
+        key = os.path.join(self.folder, ".key")
+        text = os.path.join(self.folder, ".text")
+        with open(key, "wb") as file:
+            file.write(self.key)
+        with open(text, "wb") as file:
+            file.write(message)
+        signature = openssl("pkeyutl", "-sign", "-rawin", "-keyform", "DER", "-inkey", key,
+                            "-in", text)
+        os.remove(key)
+        os.remove(text)
+        return signature
+
+    def vouch(self, subject, expires=0):
+        """The JWT in which we say who SUBJECT is."""
+        claims = {"jti": subject.public, "iat": int(time.time()), "iss": self.public,
+                  "name": subject.kind, "sub": subject.public,
+                  "nats": dict(CLAIMS[subject.kind], type=subject.kind, version=2)}
+        if expires:
+            claims["exp"] = expires
+        text = b".".join(base64_url(json.dumps(part).encode())
+                         for part in ({"typ": "JWT", "alg": "ed25519-nkey"}, claims))
+        return (text + b"." + base64_url(self.sign(text))).decode()
+
+
+def write(folder, name, text):
+    descriptor = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def write_creds(folder, name, account, expires=0):
+    user = Identity(folder, "user")
+    write(folder, name, "-----BEGIN NATS USER JWT-----\n%s\n------END NATS USER JWT------\n\n"
+          "-----BEGIN USER NKEY SEED-----\n%s\n------END USER NKEY SEED------\n"
+          % (account.vouch(user, expires), user.seed))
+
+
+def main():
+    folder = sys.argv[1]
+    user = Identity(folder, "user")
+    write(folder, "user.seed", user.seed + "\n")
+    write(folder, "user.public", user.public + "\n")
+    operator = Identity(folder, "operator")
+    account = Identity(folder, "account")
+    write(folder, "operator.conf",
+          "operator: %s\nresolver: MEMORY\nresolver_preload: {%s: %s}\n"
+          % (operator.vouch(operator), account.public, operator.vouch(account)))
+    write_creds(folder, "user.creds", account)
+    write_creds(folder, "admin.creds", account)
+    write_creds(folder, "stranger.creds", Identity(folder, "account"))
+    write_creds(folder, "short.creds", account,
+                int(time.time()) + int(os.environ.get("SECONDS", "5")))
+
+
+main()
