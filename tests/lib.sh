@@ -38,6 +38,8 @@ if [ -z "${BUILD:-}" ]; then
     [ -x "$BUILD/stone-age-agent" ] || BUILD=$TOP/build
 fi
 BUILD=$(cd "$BUILD" && pwd)
+LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$TOP/tests/lsan.supp:print_suppressions=0}
+export LSAN_OPTIONS
 AGENT=$BUILD/stone-age-agent
 WAIT_FACTOR=${WAIT_FACTOR:-1}
 PATH=$TOP/build/deps/usr/sbin:$TOP/build/deps/usr/bin:$PATH:/usr/sbin:/sbin

@@ -43,7 +43,9 @@ typedef struct event_t {
     bool twin;
 } event_t;
 
-typedef enum stream_state_t { STREAM_WELL, STREAM_MISSING, STREAM_FULL, STREAM_SILENT } stream_state_t;
+typedef enum stream_state_t {
+    STREAM_WELL, STREAM_MISSING, STREAM_FULL, STREAM_SILENT
+} stream_state_t;
 
 typedef struct stored_t {
     int count;

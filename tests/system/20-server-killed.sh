@@ -34,14 +34,14 @@ no_match "the log has no error" ' error ' "$(cat "$AGENT_LOG")"
 
 # ---- away from the start, longer than any first patience
 
+bus stream-del REPORTS
+bus stream-add REPORTS 'agents.*.telemetry.>' --file --dedupe 3600
 kill_nats
 rm -rf "$STATE"
 start_agent "$WORK/agent.yaml"
 check "it starts without a server" wait_for 20 agent_says ' link_refused'
 check "and accepts reports" wait_for 20 spool_holds 80
 restart_nats
-bus stream-del REPORTS
-bus stream-add REPORTS 'agents.*.telemetry.>' --file --dedupe 3600
 check "they arrive when it comes" wait_for 20 spool_is_below 20
 stop_agent
 all_arrived REPORTS
