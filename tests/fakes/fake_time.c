@@ -27,6 +27,7 @@ static struct {
     apr_interval_time_t now;
     apr_interval_time_t end;
     bool woken;
+    int wakes;
     bool asleep;                /* the task thread waits at END */
     const char *page;
     transfer_t transfers[RUNNING_MAX];      /* the task thread's alone */
@@ -121,6 +122,16 @@ int fake_http_started(void)
     started = fake.started;
     sa_os_mutex_unlock(fake.mutex);
     return started;
+}
+
+int fake_wakes(void)
+{
+    int wakes;
+
+    sa_os_mutex_lock(fake.mutex);
+    wakes = fake.wakes;
+    sa_os_mutex_unlock(fake.mutex);
+    return wakes;
 }
 
 void fake_block_disks(bool block)
@@ -225,6 +236,7 @@ void sa_http_wake(sa_http_t *http)
     (void)http;
     sa_os_mutex_lock(fake.mutex);
     fake.woken = true;
+    fake.wakes++;
     sa_os_cond_broadcast(fake.moved);
     sa_os_mutex_unlock(fake.mutex);
 }

@@ -32,6 +32,9 @@ int fake_count_given(const char *name);
 void fake_set_page(const char *page);
 int fake_http_started(void);
 
+/* How often another thread has woken the task thread. */
+int fake_wakes(void);
+
 /* While true, reading the disks does not come back. */
 void fake_block_disks(bool block);
 
