@@ -184,23 +184,6 @@ static void refuse(sa_commands_t *commands, const sa_link_message_t *message, sa
 
 /* ---- workers -------------------------------------------------------------- */
 
-static void add_idle(sa_commands_t *commands, int amount)
-{
-    sa_os_mutex_lock(commands->mutex);
-    commands->idle_workers += amount;
-    sa_os_mutex_unlock(commands->mutex);
-}
-
-static int idle_workers(sa_commands_t *commands)
-{
-    int idle;
-
-    sa_os_mutex_lock(commands->mutex);
-    idle = commands->idle_workers;
-    sa_os_mutex_unlock(commands->mutex);
-    return idle;
-}
-
 static void work(void *baton)
 {
     sa_commands_t *commands = baton;
@@ -210,31 +193,29 @@ static void work(void *baton)
     while (message) {
         const sa_command_row_t *row = find_row(commands, command_name(message));
 
-        add_idle(commands, -1);
         SA_ASSERT(row != NULL);
         run_command(commands, row, message, pool);
         sa_link_message_destroy(message);
         apr_pool_clear(pool);
-        add_idle(commands, 1);
+        apr_atomic_dec32(&commands->in_hand);
         message = sa_queue_take(commands->work, SA_OS_NEVER);
     }
     apr_pool_destroy(pool);
 }
 
-/* Threads are started on first need. */
+/* Threads are started on first need: when all that are there have work. */
 static void want_worker(sa_commands_t *commands)
 {
     apr_status_t status;
 
     if (commands->worker_count == commands->worker_limit
-        || (size_t)idle_workers(commands) > sa_queue_length(commands->work)) {
+        || apr_atomic_read32(&commands->in_hand) < commands->worker_count) {
         return;
     }
     status = sa_os_thread_start(&commands->workers[commands->worker_count], "worker", work,
                                 commands, commands->pool);
     if (status == APR_SUCCESS) {
         commands->worker_count++;
-        add_idle(commands, 1);
     } else {
         sa_error_t *err = sa_error_apr(status, "cannot start a worker");
 
@@ -246,8 +227,14 @@ static void want_worker(sa_commands_t *commands)
 static void hand_to_worker(sa_commands_t *commands, sa_link_message_t **message, apr_pool_t *pool)
 {
     want_worker(commands);
-    if (commands->worker_count == 0 || !sa_queue_give(commands->work, message)) {
+    if (commands->worker_count == 0
+        || apr_atomic_read32(&commands->in_hand) >= commands->hand_limit) {
         refuse(commands, *message, sa_error(SA_ERR_BUSY, NULL, NULL), pool);
+        return;
+    }
+    apr_atomic_inc32(&commands->in_hand);
+    if (!sa_queue_give(commands->work, message)) {
+        apr_atomic_dec32(&commands->in_hand);       /* closed: the agent is stopping */
     }
 }
 
@@ -340,8 +327,9 @@ sa_error_t *sa_commands_create(sa_commands_t **result, sa_link_t *link, const sa
     commands->pool = pool;
     sa_command__set_table(commands, table, (int)(sizeof(table) / sizeof(table[0])));
     commands->inbox = sa_queue_create(INBOX_LIMIT, pool);
-    commands->work = sa_queue_create((size_t)config->command_queue, pool);
-    commands->worker_limit = (int)config->command_workers;
+    commands->worker_limit = (apr_uint32_t)config->command_workers;
+    commands->hand_limit = (apr_uint32_t)(config->command_queue + config->command_workers);
+    commands->work = sa_queue_create(commands->hand_limit, pool);
     commands->mutex = sa_os_mutex_create(pool);
     commands->settings = copy_settings(config);
     commands->pulse = sa_pulse_create("command", pool);

@@ -75,14 +75,15 @@ struct sa_commands_t {
     sa_os_host_t host;
     char service_id[24];            /* of the micro service */
 
-    sa_os_mutex_t *mutex;           /* guards the next block */
+    sa_os_mutex_t *mutex;           /* guards the settings */
     sa_command_settings_t *settings;
-    int idle_workers;
+    volatile apr_uint32_t in_hand;  /* given to the workers and not answered yet */
 
     /* dispatcher only */
     sa_os_thread_t *workers[32];
-    int worker_count;
-    int worker_limit;
+    apr_uint32_t worker_count;
+    apr_uint32_t worker_limit;
+    apr_uint32_t hand_limit;        /* of in_hand */
 };
 
 /* For tests: another table, before the start. */

@@ -10,7 +10,7 @@
 #include "bench.h"
 #include "sa_time.h"
 
-#define BLOCK 250
+#define BLOCK 100
 #define TIMEOUT_MS 2000
 #define SUBJECTS_MAX 4
 
