@@ -64,7 +64,8 @@ sa_error_t *sa_link_start(sa_link_t *link, const sa_config_t *config) SA_MUST_CH
 sa_error_t *sa_link_reload(sa_link_t *link, const sa_config_t *config) SA_MUST_CHECK;
 /* Flush for at most TIMEOUT and close.  Bounded also when the server is frozen
  * (4 s more, while a write gives up) or an attempt is under way (what is left of
- * nats.connect_timeout, in the TLS handshake or the login; at once before). */
+ * nats.connect_timeout, in the TLS handshake or the login; half a second while
+ * a name is looked up; at once otherwise). */
 void sa_link_stop(sa_link_t *link, apr_interval_time_t timeout);
 
 bool sa_link_is_up(sa_link_t *link);

@@ -43,6 +43,7 @@ struct transfer_t {
     bool too_large;                 /* the body */
     bool headers_too_large;
     bool unknown_coding;
+    bool in_head;                   /* its end has not come yet */
     char words[CURL_ERROR_SIZE];    /* libcurl's */
 };
 
@@ -207,6 +208,16 @@ static bool is_unknown_coding(const char *line, size_t length)
     return is_coding;
 }
 
+static bool is_status_line(const char *line, size_t length)
+{
+    return length > 5 && memcmp(line, "HTTP/", 5) == 0;
+}
+
+static bool is_blank_line(const char *line, size_t length)
+{
+    return length > 0 && (line[0] == '\r' || line[0] == '\n');
+}
+
 /* Every header line of every answer, "100 Continue" included. */
 static size_t take_header(char *data, size_t size, size_t count, void *baton)
 {
@@ -221,6 +232,11 @@ static size_t take_header(char *data, size_t size, size_t count, void *baton)
     if (is_unknown_coding(data, length)) {
         transfer->unknown_coding = true;
         return 0;
+    }
+    if (is_status_line(data, length)) {
+        transfer->in_head = true;
+    } else if (is_blank_line(data, length)) {
+        transfer->in_head = false;
     }
     return length;
 }
@@ -306,6 +322,14 @@ static const curl_row_t *find_row(CURLcode code)
     return &other;
 }
 
+/* Newer versions of libcurl refuse a coding themselves, before the header line
+ * comes here; a coding that is only damaged fails behind the head. */
+static bool is_coding_refused(const transfer_t *transfer, CURLcode code)
+{
+    return transfer->unknown_coding
+        || (code == CURLE_BAD_CONTENT_ENCODING && transfer->in_head);
+}
+
 /* The one mapping of libcurl's failures. */
 static sa_error_t *map_failure(const transfer_t *transfer, CURLcode code)
 {
@@ -321,7 +345,7 @@ static sa_error_t *map_failure(const transfer_t *transfer, CURLcode code)
         return sa_error(SA_ERR_LIMIT, NULL, "cannot fetch from %s: its headers are larger than "
                         "%d bytes", transfer->place, HEADER_LIMIT_BYTES);
     }
-    if (transfer->unknown_coding) {
+    if (is_coding_refused(transfer, code)) {
         return sa_error(SA_ERR_HTTP, NULL, "cannot fetch from %s: the answer is compressed in a "
                         "way that was not asked for", transfer->place);
     }

@@ -7,8 +7,9 @@
  * stop is noticed.
  *
  * A name is looked up in a thread of its own, because getaddrinfo(3) knows no
- * deadline.  One that does not come back is left behind, one at most: the next
- * attempt waits for it, and the end of the link leaves its memory alone. */
+ * deadline; a numeric address needs none.  A lookup that does not come back is
+ * left behind, one at most: the next attempt waits for it, and the end of the
+ * link, which waits but shortly, leaves its memory alone. */
 #include "sa_link_private.h"
 
 #include <errno.h>
@@ -23,6 +24,8 @@
 
 /* How soon a stop is noticed while connecting. */
 #define SLICE apr_time_from_msec(50)
+/* For a lookup under way at the end of the link. */
+#define LOOKUP_GRACE apr_time_from_msec(500)
 #define ADDRESSES 8
 /* nats.c reads no longer line. */
 #define INFO_LIMIT (32 * 1024)
@@ -71,30 +74,29 @@ static lookup_t *lookup_start(const sa_link__url_t *url)
     return lookup;
 }
 
-static bool lookup_is_done(lookup_t *lookup)
+/* Wait for LOOKUP until DEADLINE. */
+static bool lookup_wait(lookup_t *lookup, apr_interval_time_t deadline)
 {
     bool done;
 
     sa_os_mutex_lock(lookup->mutex);
+    while (!lookup->done && sa_time_mono() < deadline) {
+        sa_os_cond_wait(lookup->cond, lookup->mutex, deadline);
+    }
     done = lookup->done;
     sa_os_mutex_unlock(lookup->mutex);
     return done;
 }
 
-/* Wait for LOOKUP, at most until DEADLINE or an interruption. */
-static bool lookup_wait(sa_link_t *link, lookup_t *lookup, apr_interval_time_t deadline)
+/* The same, and no longer than until an interruption. */
+static bool lookup_watch(sa_link_t *link, lookup_t *lookup, apr_interval_time_t deadline)
 {
     bool done = false;
 
     while (!done && !sa_link__is_interrupted(link) && sa_time_mono() < deadline) {
         apr_interval_time_t slice = sa_time_mono() + SLICE;
 
-        sa_os_mutex_lock(lookup->mutex);
-        if (!lookup->done) {
-            sa_os_cond_wait(lookup->cond, lookup->mutex, slice < deadline ? slice : deadline);
-        }
-        done = lookup->done;
-        sa_os_mutex_unlock(lookup->mutex);
+        done = lookup_wait(lookup, slice < deadline ? slice : deadline);
     }
     return done;
 }
@@ -107,35 +109,69 @@ static void lookup_destroy(lookup_t *lookup)
 
 void sa_link__dial_close(sa_link_t *link)
 {
-    if (link->lookup && lookup_is_done(link->lookup)) {
+    if (link->lookup && lookup_wait(link->lookup, sa_time_mono() + LOOKUP_GRACE)) {
         lookup_destroy(link->lookup);
     }
     link->lookup = NULL;
 }
 
-/* The addresses of URL's host, in *LOOKUP, which the caller destroys. */
-static bool resolve(lookup_t **lookup, sa_link__failure_t *failure, sa_link_t *link,
-                    const sa_link__url_t *url, apr_interval_time_t deadline)
+/* Is HOST an address in numbers, of which no name server is asked?  Asked for
+ * as a network of 32 bits, because without a width APR takes half addresses. */
+static bool is_numeric(const char *host, apr_pool_t *pool)
 {
+    apr_ipsubnet_t *unused;
+
+    return apr_ipsubnet_create(&unused, host, "32", pool) == APR_SUCCESS;
+}
+
+/* Ask in a thread.  APR_TIMEUP: there is no answer in time. */
+static apr_status_t ask(apr_sockaddr_t **addresses, sa_link_t *link, const sa_link__url_t *url,
+                        apr_interval_time_t deadline, apr_pool_t *pool)
+{
+    lookup_t *lookup;
+    apr_status_t status;
+
+    if (link->lookup) {
+        if (!lookup_watch(link, link->lookup, deadline)) {
+            return APR_TIMEUP;
+        }
+        lookup_destroy(link->lookup);
+    }
+    lookup = lookup_start(url);
+    link->lookup = lookup;
+    if (!lookup || !lookup_watch(link, lookup, deadline)) {
+        return APR_TIMEUP;
+    }
+    status = lookup->status;
+    if (status == APR_SUCCESS) {
+        status = apr_sockaddr_info_copy(addresses, lookup->addresses, pool);
+    }
+    lookup_destroy(lookup);
+    link->lookup = NULL;
+    return status;
+}
+
+/* The addresses of URL's host, in POOL. */
+static bool resolve(apr_sockaddr_t **addresses, sa_link__failure_t *failure, sa_link_t *link,
+                    const sa_link__url_t *url, apr_interval_time_t deadline, apr_pool_t *pool)
+{
+    apr_status_t status;
     char words[128];
 
-    if (link->lookup && lookup_wait(link, link->lookup, deadline)) {
-        lookup_destroy(link->lookup);
-        link->lookup = NULL;
+    *addresses = NULL;
+    if (is_numeric(url->host, pool)) {
+        status = apr_sockaddr_info_get(addresses, url->host, APR_UNSPEC, (apr_port_t)url->port, 0,
+                                       pool);
+    } else {
+        status = ask(addresses, link, url, deadline, pool);
     }
-    *lookup = link->lookup ? NULL : lookup_start(url);
-    if (!*lookup || !lookup_wait(link, *lookup, deadline)) {
-        link->lookup = *lookup ? *lookup : link->lookup;
-        sa_link__fail(failure, SA_EVENT_link_name_unknown, "the name server does not answer");
-        return false;
+    if (status == APR_SUCCESS && *addresses) {
+        return true;
     }
-    if ((*lookup)->status != APR_SUCCESS || !(*lookup)->addresses) {
-        sa_link__fail(failure, SA_EVENT_link_name_unknown, "%s",
-                      apr_strerror((*lookup)->status, words, sizeof(words)));
-        lookup_destroy(*lookup);
-        return false;
-    }
-    return true;
+    sa_link__fail(failure, SA_EVENT_link_name_unknown, "%s",
+                  APR_STATUS_IS_TIMEUP(status) ? "the name server does not answer"
+                                               : apr_strerror(status, words, sizeof(words)));
+    return false;
 }
 
 static void fail_connect(sa_link__failure_t *failure, apr_status_t status)
@@ -333,19 +369,18 @@ bool sa_link__dial(apr_socket_t **socket, sa_link__info_t *info, sa_link__failur
                    sa_link_t *link, const sa_link__url_t *url, apr_interval_time_t deadline,
                    apr_pool_t *pool)
 {
-    lookup_t *lookup;
+    apr_sockaddr_t *addresses;
     bool ok;
 
     *socket = NULL;
-    if (!resolve(&lookup, failure, link, url, deadline)) {
+    if (!resolve(&addresses, failure, link, url, deadline, pool)) {
         return false;
     }
-    ok = connect_any(socket, failure, link, lookup->addresses, deadline, pool)
+    ok = connect_any(socket, failure, link, addresses, deadline, pool)
         && wait_info(info, failure, link, *socket, deadline, pool);
     if (!ok && *socket) {
         apr_socket_close(*socket);
         *socket = NULL;
     }
-    lookup_destroy(lookup);
     return ok;
 }

@@ -169,7 +169,7 @@ typedef struct sa_link__info_t {
 bool sa_link__dial(apr_socket_t **socket, sa_link__info_t *info, sa_link__failure_t *failure,
                    sa_link_t *link, const sa_link__url_t *url, apr_interval_time_t deadline,
                    apr_pool_t *pool);
-/* At the end: free a lookup, or leave it alone if it still runs. */
+/* At the end: wait half a second for a lookup, and leave it alone if it still runs. */
 void sa_link__dial_close(sa_link_t *link);
 /* Read the INFO line TEXT.  SA_ERR_PARSE when it is not one. */
 sa_error_t *sa_link__info_parse(sa_link__info_t *info, const char *text, size_t length,

@@ -4,11 +4,17 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include <apr_file_io.h>
+#include <apr_strings.h>
 #include <openssl/ec.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "sa_error.h"
+#include "sa_test_server.h"
+
+#define HOUR 3600L
+#define DAY (24 * HOUR)
 
 static apr_status_t drop_cert(void *baton)
 {
@@ -67,7 +73,7 @@ static sa_test_cert_t *begin(const char *name, long from, long to, apr_pool_t *p
 
 sa_test_cert_t *sa_test_cert_authority(const char *name, apr_pool_t *pool)
 {
-    sa_test_cert_t *made = begin(name, -3600, 3600, pool);
+    sa_test_cert_t *made = begin(name, -HOUR, HOUR, pool);
 
     X509_set_issuer_name(made->cert, X509_get_subject_name(made->cert));
     add_extension(made->cert, made->cert, NID_basic_constraints, "critical,CA:TRUE");
@@ -77,29 +83,79 @@ sa_test_cert_t *sa_test_cert_authority(const char *name, apr_pool_t *pool)
     return made;
 }
 
-sa_test_cert_t *sa_test_cert_issue(const sa_test_cert_t *authority, const char *name,
+/* "a,127.0.0.1" -> "DNS:a,IP:127.0.0.1" */
+static const char *alternatives(const char *names, apr_pool_t *pool)
+{
+    char *rest = apr_pstrdup(pool, names);
+    const char *all = "";
+    char *state;
+
+    for (char *name = apr_strtok(rest, ",", &state); name; name = apr_strtok(NULL, ",", &state)) {
+        all = apr_pstrcat(pool, all, all[0] ? "," : "",
+                          isdigit((unsigned char)name[0]) ? "IP:" : "DNS:", name, NULL);
+    }
+    return all;
+}
+
+sa_test_cert_t *sa_test_cert_issue(const sa_test_cert_t *authority, const char *names,
                                    long from, long to, apr_pool_t *pool)
 {
-    sa_test_cert_t *made = begin(name, from, to, pool);
-    char alternative[256];
+    sa_test_cert_t *made = begin(names, from, to, pool);
 
-    snprintf(alternative, sizeof(alternative), "%s:%s",
-             isdigit((unsigned char)name[0]) ? "IP" : "DNS", name);
     X509_set_issuer_name(made->cert, X509_get_subject_name(authority->cert));
-    add_extension(made->cert, authority->cert, NID_subject_alt_name, alternative);
+    add_extension(made->cert, authority->cert, NID_subject_alt_name, alternatives(names, pool));
     add_extension(made->cert, authority->cert, NID_authority_key_identifier, "keyid");
     SA_ASSERT(X509_sign(made->cert, authority->key, EVP_sha256()) > 0);
     return made;
 }
 
-void sa_test_cert_write(const sa_test_cert_t *cert, int key, const char *path)
+void sa_test_cert_write(const sa_test_cert_t *cert, const char *path)
 {
     FILE *file = fopen(path, "w");
 
     SA_ASSERT(file != NULL);
     SA_ASSERT(PEM_write_X509(file, cert->cert) == 1);
-    if (key) {
-        SA_ASSERT(PEM_write_PrivateKey(file, cert->key, NULL, NULL, 0, NULL, NULL) == 1);
-    }
     SA_ASSERT(fclose(file) == 0);
+}
+
+static void write_key(const sa_test_cert_t *cert, const char *path)
+{
+    FILE *file = fopen(path, "w");
+
+    SA_ASSERT(file != NULL);
+    SA_ASSERT(apr_file_perms_set(path, APR_FPROT_UREAD | APR_FPROT_UWRITE) == APR_SUCCESS);
+    SA_ASSERT(PEM_write_PrivateKey(file, cert->key, NULL, NULL, 0, NULL, NULL) == 1);
+    SA_ASSERT(fclose(file) == 0);
+}
+
+const char *sa_test_certificates(apr_pool_t *pool)
+{
+    enum { CA, OTHER_CA };
+    static const struct {
+        const char *file;
+        const char *names;      /* NULL: an authority */
+        int authority;
+        long from;
+        long to;
+    } rows[] = {
+        {"ca", NULL, CA, 0, 0},
+        {"other-ca", NULL, OTHER_CA, 0, 0},
+        {"server", "localhost,127.0.0.1", CA, -HOUR, HOUR},
+        {"expired", "localhost,127.0.0.1", CA, -2 * DAY, -DAY},
+        {"wrong-name", "elsewhere.test", CA, -HOUR, HOUR},
+        {"client", "client.test", CA, -HOUR, HOUR},
+        {"other-client", "client.test", OTHER_CA, -HOUR, HOUR}
+    };
+    sa_test_cert_t *made[sizeof(rows) / sizeof(rows[0])];
+    const char *dir = sa_test_dir(pool);
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        made[i] = rows[i].names
+            ? sa_test_cert_issue(made[rows[i].authority], rows[i].names, rows[i].from, rows[i].to,
+                                 pool)
+            : sa_test_cert_authority(rows[i].file, pool);
+        sa_test_cert_write(made[i], apr_pstrcat(pool, dir, "/", rows[i].file, ".pem", NULL));
+        write_key(made[i], apr_pstrcat(pool, dir, "/", rows[i].file, ".key", NULL));
+    }
+    return dir;
 }

@@ -14,11 +14,19 @@ typedef struct sa_test_cert_t {
 } sa_test_cert_t;
 
 sa_test_cert_t *sa_test_cert_authority(const char *name, apr_pool_t *pool);
-/* For the DNS name or the IPv4 address NAME, valid from now + FROM to now + TO
- * seconds. */
-sa_test_cert_t *sa_test_cert_issue(const sa_test_cert_t *authority, const char *name,
+/* For NAMES, DNS names and IPv4 addresses with a comma between two, valid from
+ * now + FROM to now + TO seconds. */
+sa_test_cert_t *sa_test_cert_issue(const sa_test_cert_t *authority, const char *names,
                                    long from, long to, apr_pool_t *pool);
-/* Write the certificate (and the key, behind it, if KEY) as PEM to PATH. */
-void sa_test_cert_write(const sa_test_cert_t *cert, int key, const char *path);
+/* Write the certificate as PEM to PATH. */
+void sa_test_cert_write(const sa_test_cert_t *cert, const char *path);
+
+/* A directory, removed with POOL, of certificates for a bus; all keys are 0600.
+ * Each name stands for NAME.pem and NAME.key:
+ *   ca             the authority          other-ca      another one
+ *   server         localhost, 127.0.0.1   expired       the same, until yesterday
+ *   wrong-name     for elsewhere.test     client        for TLS client authentication
+ *   other-client   by other-ca */
+const char *sa_test_certificates(apr_pool_t *pool);
 
 #endif

@@ -1,4 +1,4 @@
-/* The real nats-server of tests, its guard, and the certificates. */
+/* The real nats-server of tests, and its guard. */
 #define _POSIX_C_SOURCE 200809L
 #include "sa_test_server.h"
 
@@ -525,48 +525,4 @@ const char *sa_test_server_dir(const sa_test_server_t *server)
 const char *sa_test_server_log(const sa_test_server_t *server, apr_pool_t *pool)
 {
     return sa_test_read(apr_pstrcat(pool, server->dir, "/server.log", NULL), pool);
-}
-
-/* ---- certificates ------------------------------------------------------------------ */
-
-static const char certificate_script[] =
-    "set -e; umask 077\n"
-    "new='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'\n"
-    "authority() { openssl req -x509 $new -keyout $1.key -out $1.pem -days 30"
-    " -subj \"/CN=test $1\" -addext keyUsage=critical,keyCertSign; }\n"
-    "leaf() { printf 'subjectAltName=%s\\n' $3 > $1.ext;"
-    " openssl req -new $new -keyout $1.key -subj \"/CN=$1\" -out $1.csr;"
-    " openssl x509 -req -in $1.csr -CA $2.pem -CAkey $2.key -CAcreateserial -days $4"
-    " -extfile $1.ext -out $1.pem; }\n"
-    "authority ca; authority other-ca\n"
-    "leaf server ca DNS:localhost,IP:127.0.0.1 30\n"
-    "leaf expired ca DNS:localhost,IP:127.0.0.1 -1\n"
-    "leaf wrong-name ca DNS:elsewhere.test 30\n"
-    "leaf client ca DNS:client.test 30\n"
-    "leaf other-client other-ca DNS:client.test 30\n";
-
-const char *sa_test_certificates(apr_pool_t *pool)
-{
-    const char *dir = sa_test_dir(pool);
-    const char *script = sa_test_file(dir, "make", certificate_script, 0600, pool);
-    int status = -1;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        int log = open(apr_pstrcat(pool, dir, "/make.log", NULL), O_WRONLY | O_CREAT, 0600);
-        int null = open("/dev/null", O_RDONLY);
-
-        dup2(null, 0);
-        dup2(log, 1);
-        dup2(log, 2);
-        if (chdir(dir) == 0) {
-            execlp("sh", "sh", script, (char *)NULL);
-        }
-        _exit(127);
-    }
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
-        fail("cannot make certificates (%d, %d): %s", (int)pid, status,
-             sa_test_read(apr_pstrcat(pool, dir, "/make.log", NULL), pool));
-    }
-    return dir;
 }

@@ -65,12 +65,4 @@ void sa_test_server_reload(sa_test_server_t *server, const char *config);
  * (NULL: the old one). */
 void sa_test_server_restart(sa_test_server_t *server, const char *config);
 
-/* Certificates, made with openssl(1) in DIR; all keys are 0600.  Each name
- * stands for NAME.pem and NAME.key:
- *   ca             the authority          other-ca      another one
- *   server         localhost, 127.0.0.1   expired       the same, until yesterday
- *   wrong-name     for elsewhere.test     client        for TLS client authentication
- *   other-client   by other-ca */
-const char *sa_test_certificates(apr_pool_t *pool);
-
 #endif

@@ -1,4 +1,5 @@
 #!/bin/sh
+# Takes a minute: the silence must be longer than three beats.
 . "${0%/*}/../lib.sh"
 story "The server freezes: the agent notices, nothing is lost, no beat comes late"
 

@@ -550,7 +550,7 @@ SA_TEST(a_certificate_is_checked)
     sa_test_cert_t *theirs = sa_test_cert_authority("another authority", pool);
     const char *ca_file = temporary_file(pool);
 
-    sa_test_cert_write(ours, 0, ca_file);
+    sa_test_cert_write(ours, ca_file);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         sa_test_cert_t *cert = sa_test_cert_issue(rows[i].own_ca ? ours : theirs, rows[i].name,
                                                   rows[i].from, rows[i].to, pool);

@@ -6,6 +6,8 @@
 
 #include <apr_strings.h>
 
+#include "sa_test_cert.h"
+
 typedef struct tls_t {
     const char *certificates;
     sa_test_server_t *server;
@@ -172,7 +174,7 @@ SA_TEST(a_missing_ca_file_is_said)
 
 SA_TEST(a_ca_file_without_certificates_is_said)
 {
-    expect_fault(pool, "server", "", "    ca_file: %s/make\n", "link_tls_files");
+    expect_fault(pool, "server", "", "    ca_file: %s/ca.key\n", "link_tls_files");
 }
 
 SA_TEST(a_missing_client_key_is_said)
