@@ -2,8 +2,10 @@
  *
  * Events are listed once, in sa_events.def: id, level, text and what an
  * operator should do.  Fields are typed; a secret has a type that prints as
- * "(secret)".  The same event with the same fields is printed once and then
- * counted: when its minute is over the next one says how many there were.
+ * "(secret)".  The same error or warning with the same fields is printed once
+ * and then counted: when its minute is over the next one says how many there
+ * were.  An info is a change of state: never held back, and what is said of the
+ * same thing behind it is news again.
  * Any thread.  Only the place that handles an error logs it.
  *
  *     SA_LOG(link_down, SA_S("url", url), SA_E(err));

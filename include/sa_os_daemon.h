@@ -16,6 +16,10 @@
  * others (secrets), umask 077, few malloc arenas, standard descriptors open. */
 void sa_os_daemon_init(void);
 
+/* Close every descriptor above standard error that whoever started us left
+ * open: it is not ours.  First thing in main(). */
+void sa_os_daemon_close_inherited(void);
+
 typedef enum sa_os_request_t {
     SA_OS_REQUEST_NONE,     /* the time has passed */
     SA_OS_REQUEST_STOP,     /* SIGTERM, SIGINT; SCM stop */

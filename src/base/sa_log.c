@@ -160,6 +160,23 @@ static void print_held_back(repeat_t *slot, apr_time_t now)
     write_line(line, sa_log__format(line, &logger.settings, now, SA_EVENT_log_repeated, fields, 0));
 }
 
+/* A change of state: what is said of the same thing before and after it (the
+ * same first word of its id) is news again. */
+static void forget_family(sa_event_t event, apr_time_t now)
+{
+    const char *id = sa_event_row(event)->id;
+    size_t length = strcspn(id, "_") + 1;
+
+    for (int i = 0; i < REPEAT_SLOTS; i++) {
+        repeat_t *slot = &logger.repeats[i];
+
+        if (slot->hash != 0 && strncmp(sa_event_row(slot->event)->id, id, length) == 0) {
+            print_held_back(slot, now);
+            memset(slot, 0, sizeof(*slot));
+        }
+    }
+}
+
 /* Is this line to be held back?  *REPEATED: how many were before it. */
 static bool is_repeat(sa_event_t event, const sa_field_t *fields, unsigned int *repeated)
 {
@@ -197,7 +214,10 @@ void sa_log_write(sa_event_t event, const sa_field_t *fields)
     if (logger.mutex) {
         sa_os_mutex_lock(logger.mutex);
     }
-    if (level == SA_LEVEL_debug || !is_repeat(event, fields, &repeated)) {
+    if (level == SA_LEVEL_info) {
+        forget_family(event, sa_time_now());
+    }
+    if (level >= SA_LEVEL_info || !is_repeat(event, fields, &repeated)) {
         write_line(line, sa_log__format(line, &logger.settings, sa_time_now(), event, fields,
                                         repeated));
     }

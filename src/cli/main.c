@@ -142,6 +142,7 @@ int main(int argc, const char *const *argv)
     apr_pool_t *pool;
     int code;
 
+    sa_os_daemon_close_inherited();
     sa_os_daemon_init();
     if (apr_initialize() != APR_SUCCESS) {
         fputs("stone-age-agent: cannot initialise APR\n", stderr);

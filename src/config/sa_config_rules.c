@@ -230,13 +230,30 @@ static void check_name(sa_config__loader_t *loader, int element)
     }
 }
 
+static bool is_default(const sa_config__loader_t *loader, int element, const char *path)
+{
+    const sa_config__origin_t *origins =
+        APR_ARRAY_IDX(loader->origins->elements[0], element, sa_config__origin_t *);
+
+    return origins[sa_config__find(&sa_config__exporters, path)].kind == SA_ORIGIN_DEFAULT;
+}
+
+static void shorten_timeout(sa_config__loader_t *loader, int element)
+{
+    sa_exporter_config_t *exporters = (sa_exporter_config_t *)loader->config->exporters->elts;
+
+    exporters[element].timeout = exporters[element].interval;
+}
+
 static void check_timeout(sa_config__loader_t *loader, int element)
 {
     const sa_exporter_config_t *exporter = exporter_at(loader, element);
     const sa_config__origin_t *timeout = origin_in(loader, element, "timeout");
     const sa_config__origin_t *interval = origin_in(loader, element, "interval");
 
-    if (!timeout->bad && !interval->bad && exporter->timeout > exporter->interval) {
+    if (is_default(loader, element, "timeout") && exporter->timeout > exporter->interval) {
+        shorten_timeout(loader, element);       /* nobody has asked for a longer one */
+    } else if (!timeout->bad && !interval->bad && exporter->timeout > exporter->interval) {
         sa_config__wrong(loader, later(timeout, interval),
                          "tasks.exporters[].timeout must not be longer than the interval");
     }
@@ -249,7 +266,7 @@ static void check_labels(sa_config__loader_t *loader, int element)
     for (int i = 0; i < labels->nelts; i++) {
         const char *key = APR_ARRAY_IDX(labels, i, sa_config_pair_t).key;
 
-        if (sa_config__has_word("code location job", key)) {
+        if (sa_config__has_word("code location job instance", key)) {
             sa_config__wrong(loader, origin_in(loader, element, "labels"),
                              "tasks.exporters[].labels: \"%s\" is the agent's own label", key);
         }

@@ -5,6 +5,7 @@
  * COUNT serial requests to each SUBJECT, in blocks that alternate, after a
  * block that does not count.  Prints a line for each: subject, p50 and p99 in
  * microseconds. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
@@ -60,7 +61,7 @@ int main(int argc, char **argv)
 {
     natsConnection *connection = NULL;
     series_t series[SUBJECTS_MAX];
-    int blocks = argc > 2 ? (atoi(argv[2]) + BLOCK - 1) / BLOCK : 0;
+    int blocks = argc > 2 ? ((int)strtol(argv[2], NULL, 10) + BLOCK - 1) / BLOCK : 0;
     int count = argc - 3;
 
     must_be(blocks > 0 && count > 0 && count <= SUBJECTS_MAX, "bench_ping URL COUNT SUBJECT...");

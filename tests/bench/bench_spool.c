@@ -7,6 +7,7 @@
  * accept: COUNT reports of BYTES to each of two databases in FOLDER, in turn;
  * prints the median of ours and of the bare one in microseconds.  fill: put
  * COUNT reports of BYTES into the spool FILE, as an outage would. */
+#include <stdlib.h>
 #include <string.h>
 
 #include <apr_general.h>
@@ -127,9 +128,10 @@ int main(int argc, char **argv)
     apr_initialize();
     pool = sa_pool_create_root();
     if (strcmp(argv[1], "fill") == 0) {
-        fill(argv[2], atoi(argv[3]), (size_t)atoi(argv[4]), pool);
+        fill(argv[2], (int)strtol(argv[3], NULL, 10), (size_t)(int)strtol(argv[4], NULL, 10), pool);
     } else {
-        accept_reports(argv[2], atoi(argv[3]), (size_t)atoi(argv[4]), pool);
+        accept_reports(argv[2], (int)strtol(argv[3], NULL, 10),
+                       (size_t)(int)strtol(argv[4], NULL, 10), pool);
     }
     apr_pool_destroy(pool);
     return EXIT_SUCCESS;

@@ -4,6 +4,7 @@
  *
  * Prints the seconds from the connection to the last acknowledgement.  WINDOW:
  * most unacknowledged at a time, 0 for no limit. */
+#include <stdlib.h>
 #include <string.h>
 
 #include <apr_time.h>
@@ -32,12 +33,12 @@ int main(int argc, char **argv)
     long count;
 
     must_be(argc == 6, "floor_drain URL SUBJECT COUNT BYTES WINDOW");
-    count = atol(argv[3]);
-    length = atoi(argv[4]);
+    count = strtol(argv[3], NULL, 10);
+    length = (int)strtol(argv[4], NULL, 10);
     data = malloc((size_t)length);
     memset(data, 'x', (size_t)length);
     must(jsOptions_Init(&options), "options");
-    options.PublishAsync.MaxPending = atol(argv[5]);
+    options.PublishAsync.MaxPending = strtol(argv[5], NULL, 10);
     options.PublishAsync.StallWait = 10000;
     must(natsConnection_ConnectTo(&connection, argv[1]), argv[1]);
     must(natsConnection_JetStream(&js, connection, &options), "JetStream");

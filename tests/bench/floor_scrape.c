@@ -4,6 +4,7 @@
  *
  * As often as the agent does, so that caches are as cold.  Prints the CPU time
  * of one fetch in microseconds. */
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -38,7 +39,7 @@ int main(int argc, char **argv)
     int count;
 
     must_be(argc == 4, "floor_scrape URL COUNT PER_SECOND");
-    count = atoi(argv[2]);
+    count = (int)strtol(argv[2], NULL, 10);
     page.data = malloc(PAGE_MAX);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     curl = curl_easy_init();
@@ -48,7 +49,7 @@ int main(int argc, char **argv)
     must_be(curl_easy_perform(curl) == CURLE_OK, "fetch");
     began = clock();
     for (int i = 0; i < count; i++) {
-        apr_sleep(APR_USEC_PER_SEC / atoi(argv[3]));
+        apr_sleep(APR_USEC_PER_SEC / (int)strtol(argv[3], NULL, 10));
         page.length = 0;
         must_be(curl_easy_perform(curl) == CURLE_OK, "fetch");
     }

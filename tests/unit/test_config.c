@@ -307,8 +307,9 @@ SA_TEST(exporters_are_checked_one_by_one_and_together)
         {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h'}\n"
               "    - {url: 'http://h',\n       name: a}\n",
          "t.yaml:7: tasks.exporters[].name: \"a\" is taken already (t.yaml:5)", false},
-        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', interval: 5s}\n",
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', interval: 5s, timeout: 6s}\n",
          "t.yaml:5: tasks.exporters[].timeout must not be longer than the interval", false},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', interval: 5s}\n", "", true},
         {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', interval: x}\n",
          "t.yaml:5: tasks.exporters[].interval: \"x\" must be a duration with its unit, such as "
          "30s, from 1s to 24h", false},

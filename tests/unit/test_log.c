@@ -135,6 +135,23 @@ SA_TEST(repeats_are_counted_not_printed)
     ck_assert_ptr_null(strstr(first + 1, "complaint=same\n"));
 }
 
+SA_TEST(a_change_of_state_makes_the_same_line_news_again)
+{
+    const char *path = open_log(SA_LOG_TEXT, SA_LEVEL_info, pool);
+    const char *text;
+    int count = 0;
+
+    for (int i = 0; i < 3; i++) {
+        SA_LOG(link_down, SA_S("url", "x"));
+        SA_LOG(link_up, SA_S("url", "x"));
+    }
+    text = close_log(path, pool);
+    for (const char *at = strstr(text, "link_"); at; at = strstr(at + 1, "link_")) {
+        count++;
+    }
+    ck_assert_int_eq(count, 6);
+}
+
 SA_TEST(what_was_held_back_is_told_at_the_end)
 {
     const char *path = open_log(SA_LOG_TEXT, SA_LEVEL_info, pool);
@@ -192,6 +209,8 @@ SA_TEST_MAIN("log", text_has_time_level_event_and_fields, a_secret_is_never_prin
              a_value_cannot_forge_a_line_or_move_the_cursor,
              json_lines_are_json_whatever_is_in_them,
              a_line_too_long_is_cut_and_still_json, events_below_the_level_are_not_written,
-             repeats_are_counted_not_printed, what_was_held_back_is_told_at_the_end,
+             repeats_are_counted_not_printed,
+             a_change_of_state_makes_the_same_line_news_again,
+             what_was_held_back_is_told_at_the_end,
              a_full_file_is_rotated_and_the_oldest_goes,
              a_log_that_cannot_be_opened_leaves_the_old_one, every_event_has_words_and_advice)

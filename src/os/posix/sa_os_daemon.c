@@ -67,6 +67,22 @@ static void set_signals(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+/* Nobody hands on descriptors above this. */
+#define INHERITED_MAX 4096
+
+void sa_os_daemon_close_inherited(void)
+{
+    struct rlimit limit;
+    int last = INHERITED_MAX;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INHERITED_MAX) {
+        last = (int)limit.rlim_cur;
+    }
+    for (int fd = STDERR_FILENO + 1; fd < last; fd++) {
+        close(fd);
+    }
+}
+
 void sa_os_daemon_init(void)
 {
     static const struct rlimit none = {0, 0};
