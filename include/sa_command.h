@@ -4,7 +4,8 @@
  * subject, if that is one a requester may ask for.  A thread ("command")
  * dispatches and answers the quick ones itself, so that ping and health answer
  * while everything else is busy; the others go to a bounded pool of workers,
- * and when its queue is full the answer is "busy", not silence. */
+ * and when its queue is full the answer is "busy", not silence.  Only what comes
+ * faster than the dispatcher can read is dropped, and counted. */
 #ifndef SA_COMMAND_H
 #define SA_COMMAND_H
 

@@ -33,7 +33,8 @@ sa_os_request_t sa_os_daemon_wait(apr_interval_time_t deadline);
  * after TIMEOUT: the last resort when a stop hangs. */
 void sa_os_daemon_kill_after(apr_interval_time_t timeout);
 
-/* Tell the service manager; nothing happens where there is none. */
+/* Tell the service manager; nothing happens where there is none.  A NULL
+ * status leaves the one before. */
 void sa_os_notify_ready(const char *status);
 void sa_os_notify_reloading(void);
 void sa_os_notify_stopping(void);

@@ -320,7 +320,6 @@ static sa_error_t *take_state_directory(agent_t *agent)
 
 static sa_error_t *run(agent_t *agent)
 {
-    SA_TRY(take_state_directory(agent));
     SA_TRY(create_rooms(agent));
     SA_TRY(start_rooms(agent));
     sa_os_notify_ready("Connecting");
@@ -342,6 +341,8 @@ sa_error_t *sa_agent_run(sa_config_t *config, apr_pool_t *config_pool,
     sa_error_t *err;
 
     sa_stats_set(SA_STAT_started_at, (apr_uint64_t)sa_time_mono());
+    /* first of all: a second instance must not write into the first one's log */
+    SA_TRY(take_state_directory(&agent));
     SA_TRY(sa_agent_open_log(config, pool));
     SA_LOG(agent_started, SA_S("version", sa_version()), SA_S("code", config->code));
     log_peculiarities(config, pool);

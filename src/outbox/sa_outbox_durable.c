@@ -282,6 +282,7 @@ void sa_outbox__durable_ack(sa_outbox_t *outbox, apr_int64_t seq, const sa_outbo
     }
     if (ack->error_code == JS_MESSAGE_TOO_LARGE) {
         end_flight(durable, seq);
+        durable->probing = false;       /* it told nothing of the others */
         quarantine(outbox, seq, sa_outbox__ack_error(outbox, reason));
         return;
     }
@@ -364,14 +365,25 @@ static bool send_one(sa_outbox_t *outbox)
     return true;
 }
 
+/* Offer the oldest one alone, or the next when that was set aside. */
+static void send_probe(sa_outbox_t *outbox)
+{
+    sa_durable_t *durable = &outbox->durable;
+
+    durable->probing = true;
+    while (durable->flight_count == 0 && send_one(outbox)) {
+        /* until one is on its way */
+    }
+    durable->probing = durable->flight_count > 0;
+}
+
 static void send_window(sa_outbox_t *outbox)
 {
     sa_durable_t *durable = &outbox->durable;
 
     if (durable->stalled) {
         if (!durable->probing && durable->flight_count == 0) {
-            durable->probing = true;
-            (void)send_one(outbox);
+            send_probe(outbox);
         }
         return;
     }

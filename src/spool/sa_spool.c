@@ -204,7 +204,9 @@ static sa_error_t *check_schema(sa_spool_t *spool)
                         spool->path);
     }
     if (version != SCHEMA_VERSION) {
-        return sa_error(SA_ERR_FILE_CONTENT, NULL,
+        /* Not damage: reports of a newer version are in it.  To set it aside would
+         * lose them, so the administrator decides. */
+        return sa_error(SA_ERR_SPOOL, NULL,
                         "the spool %s has format %" APR_INT64_T_FMT "; this version reads %d",
                         spool->path, version, SCHEMA_VERSION);
     }

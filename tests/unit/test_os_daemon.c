@@ -269,7 +269,7 @@ SA_TEST(systemd_hears_how_we_are)
     sa_os_notify_ready("up, 3 tasks");
     ck_assert_str_eq(receive(fd, pool), "READY=1\nSTATUS=up, 3 tasks");
     sa_os_notify_ready(NULL);
-    ck_assert_str_eq(receive(fd, pool), "READY=1\nSTATUS=");
+    ck_assert_str_eq(receive(fd, pool), "READY=1");
     sa_os_notify_status("no bus");
     ck_assert_str_eq(receive(fd, pool), "STATUS=no bus");
     sa_os_notify_alive();

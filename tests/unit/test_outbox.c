@@ -194,6 +194,24 @@ SA_TEST(what_the_server_can_never_take_is_set_aside_and_blocks_nothing)
     close_office(office);
 }
 
+SA_TEST(a_probe_that_is_set_aside_does_not_end_the_delivery)
+{
+    office_t *office = open_office("", "", pool);
+    char *large = apr_palloc(pool, 5001);
+
+    memset(large, 'x', 5000);
+    large[5000] = '\0';
+    give(office, SA_DELIVER_DURABLE, "telemetry.large", large);
+    for (int i = 0; i < 5; i++) {
+        give(office, SA_DELIVER_DURABLE, "telemetry.small", "{}");
+    }
+    fixture_wait_log(office->fixture, "delivery_stalled", "");
+    make_stream(office, ",\"max_msg_size\":2000");     /* the oldest never fits */
+    wait_stored(office, 5);
+    ck_assert_uint_eq(sa_stats_read(SA_STAT_reports_quarantined) - office->quarantined, 1);
+    close_office(office);
+}
+
 SA_TEST(a_killed_server_costs_no_report)
 {
     office_t *office = open_office("", "", pool);
@@ -344,6 +362,7 @@ SA_TEST_MAIN("outbox", a_durable_report_is_stored_once_and_leaves_the_spool,
              without_a_stream_reports_wait_and_follow_when_it_comes,
              a_full_stream_keeps_reports_in_the_spool,
              what_the_server_can_never_take_is_set_aside_and_blocks_nothing,
+             a_probe_that_is_set_aside_does_not_end_the_delivery,
              a_killed_server_costs_no_report,
              what_a_stop_left_in_the_spool_is_sent_by_the_next_life,
              the_twin_gets_the_newest_value_and_again_after_a_reconnect,

@@ -32,6 +32,10 @@ void sa_os_notify_ready(const char *status)
 {
     char line[STATUS_SIZE];
 
+    if (!status) {
+        sd_notify(0, "READY=1");
+        return;
+    }
     sd_notifyf(0, "READY=1\nSTATUS=%s", one_line(line, status));
 }
 
