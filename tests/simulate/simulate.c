@@ -195,6 +195,7 @@ static void live(life_t *life, bool troubled)
     if (troubled) {
         due = earliest(due, earliest(life->next_report, life->next_trouble));
     }
+    due = earliest(due, mono + MINUTE);     /* with nothing under way, time passes all the same */
     mono = due > mono ? due : mono + 1;
     fake_bus_advance(mono);
     life->events++;
