@@ -142,7 +142,8 @@ static sa_error_t *forward(sa_job_t *job, const sa_http_response_t *response,
 
     if (options.part_limit_bytes < SA_EXPOSITION_PART_MIN) {
         return sa_error(SA_ERR_TOO_LARGE, NULL,
-                        "the bus takes %" APR_SIZE_T_FMT " bytes a message and a page needs %d: raise the server's max_payload",
+                        "the bus takes %" APR_SIZE_T_FMT " bytes a message and a page needs %d: "
+                        "raise the server's max_payload",
                         (apr_size_t)options.part_limit_bytes, SA_EXPOSITION_PART_MIN);
     }
     SA_TRY(sa_exposition_create(&exposition, &options, scratch_pool));
