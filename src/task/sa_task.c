@@ -377,6 +377,9 @@ void sa_tasks_stop(sa_tasks_t *tasks)
     }
     sa_task__collect_stop(tasks);
     if (tasks->settings) {
+        sa_os_mutex_lock(tasks->mutex);
+        tasks->http = NULL;         /* the bus may still come and go */
+        sa_os_mutex_unlock(tasks->mutex);
         apr_pool_destroy(tasks->settings->pool);
         tasks->settings = NULL;
     }
