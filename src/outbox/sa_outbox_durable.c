@@ -252,16 +252,18 @@ static void note_stored(sa_durable_t *durable)
     sa_backoff_reset(&durable->backoff);
 }
 
-static void quarantine(sa_outbox_t *outbox, apr_int64_t seq, const char *reason)
+/* false: the disk refuses, and the report is still to be dealt with. */
+static bool quarantine(sa_outbox_t *outbox, apr_int64_t seq, const char *reason)
 {
     sa_durable_t *durable = &outbox->durable;
 
     if (!is_written(durable, sa_spool_quarantine(durable->spool, seq, reason))) {
-        return;
+        return false;
     }
     SA_LOG(report_quarantined, SA_I("seq", seq), SA_S("reason", reason));
     sa_stats_add(SA_STAT_reports_quarantined, 1);
     show_state(durable);
+    return true;
 }
 
 void sa_outbox__durable_ack(sa_outbox_t *outbox, apr_int64_t seq, const sa_outbox_ack_t *ack)
@@ -283,7 +285,9 @@ void sa_outbox__durable_ack(sa_outbox_t *outbox, apr_int64_t seq, const sa_outbo
     if (ack->error_code == JS_MESSAGE_TOO_LARGE) {
         end_flight(durable, seq);
         durable->probing = false;       /* it told nothing of the others */
-        quarantine(outbox, seq, sa_outbox__ack_error(outbox, reason));
+        if (!quarantine(outbox, seq, sa_outbox__ack_error(outbox, reason))) {
+            rewind_window(durable);     /* it is offered, and refused, once more */
+        }
         return;
     }
     stall(outbox, ack->no_stream ? "no stream binds the subject"
@@ -345,9 +349,12 @@ static bool send_one(sa_outbox_t *outbox)
     err = offer(outbox, entry);
     if (sa_error_has(err, SA_ERR_TOO_LARGE) || sa_error_has(err, SA_ERR_PARSE)) {
         char reason[256];
+        bool aside = quarantine(outbox, entry->seq, sa_error_text(err, reason, sizeof(reason)));
 
-        quarantine(outbox, entry->seq, sa_error_text(err, reason, sizeof(reason)));
         sa_error_clear(err);
+        if (!aside) {
+            return false;
+        }
     } else if (err) {
         /* the link is down and its edge comes; should it not, try again all the same */
         durable->retry_at = sa_time_mono() + RETRY_FIRST;
