@@ -76,6 +76,10 @@ bool sa_link_is_up(sa_link_t *link);
 #define SA_LINK_HEADROOM 4096
 size_t sa_link_max_payload(sa_link_t *link);
 
+/* May SUBJECT be published to: tokens separated by dots, without wildcards,
+ * blanks or control characters (NATS protocol, subject naming)? */
+bool sa_link_is_subject(const char *subject);
+
 /* HEADERS is "Name: value\n" lines, or NULL; at most SA_LINK_HEADROOM bytes.
  * SA_ERR_LINK_DOWN while down, SA_ERR_TOO_LARGE above the maximum, headers
  * counted, SA_ERR_PARSE for a subject (more than 1024 bytes, wildcards, blanks,

@@ -15,29 +15,9 @@
 
 #define REPLY_SUBJECT_MAX 256
 
-/* Tokens without wildcards, blanks or control characters (NATS protocol,
- * subject naming). */
-static bool is_subject(const char *subject)
-{
-    char before = '.';
-
-    if (strlen(subject) > REPLY_SUBJECT_MAX) {
-        return false;
-    }
-    for (; *subject; subject++) {
-        unsigned char c = (unsigned char)*subject;
-
-        if (c <= 0x20 || c == 0x7f || c == '*' || c == '>' || (c == '.' && before == '.')) {
-            return false;
-        }
-        before = *subject;
-    }
-    return before != '.';
-}
-
 bool sa_command__is_reply_allowed(const char *subject, const apr_array_header_t *prefixes)
 {
-    if (!is_subject(subject)) {
+    if (strlen(subject) > REPLY_SUBJECT_MAX || !sa_link_is_subject(subject)) {
         return false;
     }
     for (int i = 0; i < prefixes->nelts; i++) {

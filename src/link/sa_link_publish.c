@@ -15,7 +15,7 @@
 /* "NATS/1.0\r\n" and the empty line. */
 #define HEADER_FRAME 12
 
-static bool is_publishable(const char *subject)
+bool sa_link_is_subject(const char *subject)
 {
     size_t length = strlen(subject);
     char before = '.';
@@ -210,7 +210,7 @@ static sa_error_t *publish(sa_link_t *link, const char *subject, const char *rep
     natsMsg *msg;
     sa_error_t *err;
 
-    if (!is_publishable(subject)) {
+    if (!sa_link_is_subject(subject)) {
         return sa_error(SA_ERR_PARSE, NULL, "not a subject that can be published to");
     }
     if (length > (apr_uint64_t)limit) {
