@@ -35,7 +35,8 @@ void sa_json_add_rounded(cJSON *json, const char *name, double number);
 void sa_json_add_count(cJSON *json, const char *name, apr_uint64_t count);
 double sa_json_round(double number);
 
-/* Compact text in POOL; *LENGTH (may be NULL) without the NUL. */
+/* Compact text in POOL; *LENGTH (may be NULL) without the NUL.  Bytes that are no
+ * UTF-8 (names of mounts and interfaces may have any) become U+FFFD. */
 const char *sa_json_print(const cJSON *json, size_t *length, apr_pool_t *pool);
 
 #endif

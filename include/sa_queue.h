@@ -14,7 +14,9 @@
 typedef struct sa_queue_t sa_queue_t;
 
 /* A queue of at most LIMIT items, living in POOL.  Items still inside when the
- * pool goes are not freed: drain it first. */
+ * pool goes are not freed: drain it first.  Whoever gives or wakes must have
+ * come back from it before the pool goes; that an item was taken, or a taker
+ * woken, does not prove it. */
 sa_queue_t *sa_queue_create(size_t limit, apr_pool_t *pool);
 
 /* Give *ITEM and set it to NULL.  false, and *ITEM stays, when the queue is

@@ -29,6 +29,7 @@ typedef enum sa_stat_text_t {
 
 typedef enum sa_stat_kind_t {
     SA_STAT_COUNTER,    /* only grows while the process lives */
+    SA_STAT_METER,      /* a counter whose pace is known as well */
     SA_STAT_GAUGE,      /* goes up and down */
     SA_STAT_TIME        /* an apr_time_t, 0 for never */
 } sa_stat_kind_t;
@@ -47,6 +48,9 @@ void sa_stats_init(apr_pool_t *pool);
 void sa_stats_add(sa_stat_t stat, apr_uint64_t amount);
 void sa_stats_set(sa_stat_t stat, apr_uint64_t value);
 apr_uint64_t sa_stats_read(sa_stat_t stat);
+/* How fast a METER grew in the last minute (or since started_at): per second, over
+ * the ten seconds under way and the fifty before them. */
+double sa_stats_rate(sa_stat_t stat);
 
 /* Texts are cut at SA_STAT_TEXT_SIZE - 1 bytes.  NULL empties. */
 #define SA_STAT_TEXT_SIZE 256

@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 
+#include "sa_json_private.h"
 #include "sa_time.h"
 
 static apr_status_t drop_json(void *json)
@@ -97,13 +98,75 @@ void sa_json_add_count(cJSON *json, const char *name, apr_uint64_t count)
     cJSON_AddNumberToObject(json, name, (double)count);
 }
 
+int sa_json__utf8_length(const unsigned char *text)
+{
+    int length = text[0] < 0x80 ? 1 : (text[0] & 0xe0) == 0xc0 ? 2 : (text[0] & 0xf0) == 0xe0 ? 3
+                 : (text[0] & 0xf8) == 0xf0 ? 4 : 0;
+
+    for (int i = 1; i < length; i++) {
+        if ((text[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    if ((length == 2 && text[0] < 0xc2) || (length == 3 && text[0] == 0xe0 && text[1] < 0xa0)
+        || (length == 3 && text[0] == 0xed && text[1] > 0x9f)
+        || (length == 4 && text[0] == 0xf0 && text[1] < 0x90)
+        || (length == 4 && (text[0] > 0xf4 || (text[0] == 0xf4 && text[1] > 0x8f)))) {
+        return 0;
+    }
+    return length;
+}
+
+/* How many bytes of TEXT are no UTF-8; *LENGTH: all of them. */
+static size_t count_bad(size_t *length, const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    size_t bad = 0;
+
+    while (*at) {
+        int sequence = sa_json__utf8_length(at);
+
+        bad += sequence == 0;
+        at += sequence == 0 ? 1 : sequence;
+    }
+    *length = (size_t)(at - (const unsigned char *)text);
+    return bad;
+}
+
+/* TEXT with U+FFFD for each of its BAD bytes. */
+static const char *mend(const char *text, size_t length, size_t bad, apr_pool_t *pool)
+{
+    static const char mark[] = "\xef\xbf\xbd";
+    char *mended = apr_palloc(pool, length + bad * (sizeof(mark) - 2) + 1);
+    char *put = mended;
+
+    while (*text) {
+        int sequence = sa_json__utf8_length((const unsigned char *)text);
+
+        if (sequence == 0) {
+            memcpy(put, mark, sizeof(mark) - 1);
+            put += sizeof(mark) - 1;
+            text++;
+        } else {
+            memcpy(put, text, (size_t)sequence);
+            put += sequence;
+            text += sequence;
+        }
+    }
+    *put = '\0';
+    return mended;
+}
+
 const char *sa_json_print(const cJSON *json, size_t *length, apr_pool_t *pool)
 {
     char *printed = cJSON_PrintUnformatted(json);
     const char *copy;
+    size_t all;
+    size_t bad;
 
     SA_ASSERT(printed != NULL);
-    copy = apr_pstrdup(pool, printed);
+    bad = count_bad(&all, printed);
+    copy = bad == 0 ? apr_pstrmemdup(pool, printed, all) : mend(printed, all, bad, pool);
     cJSON_free(printed);
     if (length) {
         *length = strlen(copy);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sa_json_private.h"
 #include "sa_time.h"
 
 /* Room kept for the mark of a cut and the end of the line. */
@@ -51,32 +52,12 @@ static void put_escaped_char(line_t *line, unsigned char c, bool json)
     put_text(line, escape);
 }
 
-/* Bytes of the UTF-8 sequence at TEXT, or 0 if it is none (RFC 3629). */
-static int utf8_length(const unsigned char *text)
-{
-    int length = text[0] < 0x80 ? 1 : (text[0] & 0xe0) == 0xc0 ? 2 : (text[0] & 0xf0) == 0xe0 ? 3
-                 : (text[0] & 0xf8) == 0xf0 ? 4 : 0;
-
-    for (int i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    if ((length == 2 && text[0] < 0xc2) || (length == 3 && text[0] == 0xe0 && text[1] < 0xa0)
-        || (length == 3 && text[0] == 0xed && text[1] > 0x9f)
-        || (length == 4 && text[0] == 0xf0 && text[1] < 0x90)
-        || (length == 4 && (text[0] > 0xf4 || (text[0] == 0xf4 && text[1] > 0x8f)))) {
-        return 0;
-    }
-    return length;
-}
-
 static void put_escaped(line_t *line, const char *text, bool json)
 {
     const unsigned char *c = (const unsigned char *)text;
 
     while (*c && !line->cut) {
-        int length = utf8_length(c);
+        int length = sa_json__utf8_length(c);
 
         if (length == 0) {
             put_text(line, json ? "\\ufffd" : "\\?");

@@ -50,9 +50,12 @@ bool sa_queue_give_wait_(sa_queue_t *queue, void **item, apr_interval_time_t dea
         queue->length++;
         *item = NULL;
         given = true;
-        sa_os_cond_signal(queue->not_empty);
     }
     sa_os_mutex_unlock(queue->mutex);
+    if (given) {
+        /* not under the lock: the taker would wake only to wait for it */
+        sa_os_cond_signal(queue->not_empty);
+    }
     return given;
 }
 
@@ -101,8 +104,8 @@ void sa_queue_wake(sa_queue_t *queue)
 {
     sa_os_mutex_lock(queue->mutex);
     queue->woken = true;
-    sa_os_cond_signal(queue->not_empty);
     sa_os_mutex_unlock(queue->mutex);
+    sa_os_cond_signal(queue->not_empty);
 }
 
 void sa_queue_close(sa_queue_t *queue)

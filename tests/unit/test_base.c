@@ -342,6 +342,58 @@ SA_TEST(a_thread_at_work_for_too_long_is_named)
     sa_time_set_clock(NULL);
 }
 
+SA_TEST(a_meter_knows_its_pace_of_the_last_minute)
+{
+    static const sa_clock_t clock = {.mono = read_fake};
+    const apr_interval_time_t second = APR_USEC_PER_SEC;
+
+    (void)pool;
+    sa_time_set_clock(&clock);
+    sa_stats_set(SA_STAT_started_at, 1000 * (apr_uint64_t)second);
+    fake_mono = 1002 * second;
+    ck_assert(sa_stats_rate(SA_STAT_reports_stored) < 0.001);
+    sa_stats_add(SA_STAT_reports_stored, 10);
+    /* since the start, while that is less than a minute */
+    ck_assert_double_eq_tol(sa_stats_rate(SA_STAT_reports_stored), 5.0, 0.001);
+    for (int i = 0; i < 600; i++) {
+        fake_mono += second / 10;
+        sa_stats_add(SA_STAT_reports_stored, 2);
+    }
+    ck_assert_double_eq_tol(sa_stats_rate(SA_STAT_reports_stored), 20.0, 1.0);
+    ck_assert(sa_stats_rate(SA_STAT_reports_accepted) < 0.001);
+    fake_mono += 30 * second;
+    ck_assert_double_eq_tol(sa_stats_rate(SA_STAT_reports_stored), 10.0, 2.5);
+    fake_mono += 31 * second;
+    ck_assert(sa_stats_rate(SA_STAT_reports_stored) < 0.001);
+    fake_mono += 3600 * second * 24 * 365;
+    ck_assert(sa_stats_rate(SA_STAT_reports_stored) < 0.001);
+    sa_stats_set(SA_STAT_started_at, 0);
+    sa_time_set_clock(NULL);
+}
+
+#define MARK "\xef\xbf\xbd"       /* U+FFFD */
+
+SA_TEST(what_is_printed_as_json_is_utf8_whatever_went_in)
+{
+    static const char *const rows[][2] = {
+        {"plain", "plain"},
+        {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
+        {"a\xff" "b", "a" MARK "b"}, {"cut \xe2\x82", "cut " MARK MARK},
+        {"\xc0\xaf", MARK MARK}, {"\xed\xa0\x80", MARK MARK MARK},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cJSON *json = sa_json_object(pool);
+        const char *text;
+        size_t length;
+
+        cJSON_AddStringToObject(json, "x", rows[i][0]);
+        text = sa_json_print(json, &length, pool);
+        ck_assert_str_eq(text, apr_pstrcat(pool, "{\"x\":\"", rows[i][1], "\"}", NULL));
+        ck_assert_uint_eq(length, strlen(text));
+    }
+}
+
 SA_TEST_MAIN("base", a_chain_prints_intent_then_cause, an_error_without_words_speaks_by_its_code,
              a_long_chain_is_cut_at_the_buffer,
              composing_keeps_the_first_error_and_appends_the_second,
@@ -355,4 +407,5 @@ SA_TEST_MAIN("base", a_chain_prints_intent_then_cause, an_error_without_words_sp
              delays_grow_to_the_maximum_and_use_the_whole_range, a_reset_starts_small_again,
              a_seed_repeats_and_bounds_hold, random_names_differ,
              stats_add_and_texts_are_cut, health_follows_link_spool_and_stream,
-             a_thread_at_work_for_too_long_is_named)
+             a_thread_at_work_for_too_long_is_named, a_meter_knows_its_pace_of_the_last_minute,
+             what_is_printed_as_json_is_utf8_whatever_went_in)
