@@ -12,7 +12,9 @@
 
 #include "sa_error.h"
 #include "sa_os_host.h"
+#include "sa_os_inventory.h"
 #include "sa_os_metrics.h"
+#include "sa_os_services.h"
 
 /* No file of /proc is read further. */
 #define SA_OS_PROC_LIMIT (1024 * 1024)
@@ -59,5 +61,45 @@ const char *sa_os__os_release_value(const char *text, const char *key, apr_pool_
 /* /proc/self/statm and /proc/self/status; what cannot be read stays 0. */
 void sa_os__parse_self(sa_os_self_t *self, const char *statm, const char *status,
                        apr_uint64_t page_bytes);
+
+/* systemd's LoadState and ActiveState in our words. */
+sa_os_service_status_t sa_os__service_status(const char *load, const char *active);
+/* NAME as a full name of a unit: ".service" added where there is no type.  false:
+ * it is none, or a template without instance. */
+bool sa_os__service_unit_name(char unit[SA_OS_SERVICE_NAME_SIZE], const char *name);
+/* systemd's ExecMainCode and ExecMainStatus. */
+void sa_os__service_exit(sa_os_service_state_t *state, int kind, int status);
+/* "SIGKILL" */
+const char *sa_os__signal_name(int number);
+
+/* /proc/cpuinfo: what the processor is called, in POOL, or "Unknown". */
+const char *sa_os__cpu_model(const char *cpuinfo, apr_pool_t *pool);
+/* /proc/cpuinfo: does a hypervisor say that it is there? */
+bool sa_os__cpu_is_virtual(const char *cpuinfo);
+/* The virtual machine that a text of /sys/class/dmi/id names, or NULL. */
+const char *sa_os__dmi_machine(const char *text);
+/* The virtual machine whose clocks the kernel offers, or "vm-other". */
+const char *sa_os__clock_machine(const char *clocks);
+/* /proc/stat: when the machine was started, 0 if it does not say. */
+apr_time_t sa_os__boot_time(const char *stat);
+/* /proc/net/if_inet6: is ADDRESS (32 hex digits) one that changes by itself? */
+bool sa_os__is_temporary(const char *if_inet6, const char *address);
+
+/* Counts the lines that begin and end so, which are one for each installed package, of
+ * a file that is fed in pieces. */
+typedef struct sa_os__packages_t {
+    const char *begin;
+    const char *end;            /* "": any */
+    apr_uint64_t installed;
+    size_t length;              /* of the line so far; its first bytes: */
+    char line[64];
+} sa_os__packages_t;
+void sa_os__count_packages(sa_os__packages_t *packages, const char *piece, size_t length);
+/* Who manages the packages below ROOT ("" for this machine's own), and how many there
+ * are. */
+void sa_os__read_packages(sa_os_inventory_t *inventory, const char *root,
+                          apr_pool_t *scratch_pool);
+/* Does a file below ROOT say that the machine must be started anew? */
+bool sa_os__reboot_is_required(const char *root, apr_pool_t *scratch_pool);
 
 #endif

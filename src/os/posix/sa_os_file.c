@@ -427,9 +427,22 @@ static sa_error_t *take_lock(int fd, const char *path, apr_pool_t *pool)
     return SA_OK;
 }
 
-sa_error_t *sa_os_file_lock(const char *path, apr_pool_t *pool)
+/* On a disk that has become read-only the lock file of an earlier life can be
+ * locked all the same, though it keeps the PID of that life. */
+static int open_lock(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | OPEN_SAFELY, S_IRUSR | S_IWUSR);
+
+    if (fd < 0 && errno == EROFS) {
+        fd = open(path, O_RDONLY | O_NOFOLLOW | OPEN_SAFELY);
+        errno = fd < 0 ? EROFS : 0;
+    }
+    return fd;
+}
+
+sa_error_t *sa_os_file_lock(const char *path, apr_pool_t *pool)
+{
+    int fd = open_lock(path);
     sa_error_t *err;
     int *kept;
 
