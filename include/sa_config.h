@@ -64,6 +64,7 @@ typedef struct sa_config_t {
 typedef enum sa_auth_type_t {
     SA_AUTH_CREDS, SA_AUTH_TOKEN, SA_AUTH_USERPASS, SA_AUTH_NKEY, SA_AUTH_NONE, SA_AUTH_PLATFORM
 } sa_auth_type_t;
+typedef enum sa_metrics_source_t { SA_METRICS_BUILTIN, SA_METRICS_EXPORTER } sa_metrics_source_t;
 typedef enum sa_log_format_choice_t {
     SA_FORMAT_AUTO, SA_FORMAT_TEXT, SA_FORMAT_JSON
 } sa_log_format_choice_t;

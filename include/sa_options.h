@@ -27,7 +27,10 @@ typedef enum sa_option_shape_t {
     SA_SHAPE_HTTP_URL,      /* http:// or https:// */
     SA_SHAPE_PATH,          /* absolute */
     SA_SHAPE_LABEL,         /* a Prometheus label name; of a map: its keys */
-    SA_SHAPE_PREFIX         /* the beginning of a subject, such as "_INBOX." */
+    SA_SHAPE_PREFIX,        /* the beginning of a subject, such as "_INBOX." */
+    SA_SHAPE_SERVICE,       /* a unit of systemd, without patterns; elsewhere a service */
+    SA_SHAPE_GLOB,          /* a pattern with * and ? */
+    SA_SHAPE_MATCH          /* LABEL=PATTERN */
 } sa_option_shape_t;
 
 typedef enum sa_option_flag_t {

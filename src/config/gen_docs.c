@@ -200,7 +200,10 @@ static const char *type_text(const sa_option_t *option)
         [SA_SHAPE_SUBJECT] = "words of letters, digits, - and _, separated by dots",
         [SA_SHAPE_HTTP_URL] = "http or https URL", [SA_SHAPE_LABEL] = NULL};
     static const char *const lists[] = {
-        [SA_SHAPE_BUS_URL] = "list of URLs", [SA_SHAPE_PREFIX] = "list of beginnings of subjects"};
+        [SA_SHAPE_BUS_URL] = "list of URLs", [SA_SHAPE_PREFIX] = "list of beginnings of subjects",
+        [SA_SHAPE_SERVICE] = "list of services",
+        [SA_SHAPE_GLOB] = "list of patterns", [SA_SHAPE_MATCH] = "list of LABEL=PATTERN",
+        [SA_SHAPE_LABEL] = "list of label names"};
     const char *text = NULL;
 
     if (option->type == SA_OPTION_STR && option->shape < COUNT(strings)) {
@@ -414,6 +417,30 @@ static void print_option(const sa_option_t *option, const char *before)
     printf("\n");
 }
 
+static bool yaml_is_default(const sa_option_t *option)
+{
+    return !option->example && option->type != SA_OPTION_SECRET;
+}
+
+/* One line of the list's only element. */
+static void print_exporter_line(const sa_option_t *option, bool first)
+{
+    text_t value = empty_text();
+
+    if (option->type == SA_OPTION_SECRET) {
+        text_t path = expand("@confdir@/");
+
+        add(&path, option->path);
+        add_quoted(&value, path.bytes, path.length);
+    } else {
+        value = yaml_example(option);
+    }
+    /* What would change something stays out until somebody wants it. */
+    printf("  #  %s%s%s: %s\n",
+           first ? "- " : option->flags & SA_OPT_REQUIRED || yaml_is_default(option) ? "  " : "#  ",
+           option->path, option->type == SA_OPTION_SECRET ? "_file" : "", value.bytes);
+}
+
 /* Commented out whole: half a list would be wrong. */
 static void print_exporters(void)
 {
@@ -423,6 +450,11 @@ static void print_exporters(void)
         text_t text = empty_text();
 
         add(&text, option->path);
+        if (option->type == SA_OPTION_SECRET) {
+            add(&text, "_file, ");
+            add(&text, option->path);
+            add(&text, "_env");
+        }
         add(&text, ": ");
         add(&text, option->doc);
         add(&text, " [");
@@ -432,8 +464,7 @@ static void print_exporters(void)
     }
     printf("  #%s:\n", EXPORTERS_NAME);
     for (size_t i = 0; i < COUNT(exporter_options); i++) {
-        printf("  #  %s %s: %s\n", i == 0 ? "-" : " ", exporter_options[i].path,
-               yaml_example(&exporter_options[i]).bytes);
+        print_exporter_line(&exporter_options[i], i == 0);
     }
     printf("\n");
 }
@@ -700,7 +731,9 @@ static void print_man_end(void)
            "is the absolute path of a file, its name with\n"
            ".Li _env\n"
            "the name of an environment variable.\n"
-           "Without either, a credential of\n"
+           "For a setting outside of\n"
+           ".Li tasks.exporters\n"
+           "that has neither, a credential of\n"
            ".Xr systemd.exec 5\n"
            "with the dotted name of the setting is taken, for example\n"
            ".Li LoadCredential=nats.auth.token:/etc/keys/token .\n"

@@ -83,16 +83,32 @@ const char *sa_config_reserved(const sa_config_t *config, apr_pool_t *pool)
     return apr_array_pstrcat(pool, config->origins->reserved, ' ');
 }
 
+static void add_insecure(apr_array_header_t *paths, const sa_config__table_t *table,
+                         const void *fields, const char *prefix)
+{
+    for (int i = 0; i < table->count; i++) {
+        const sa_option_t *row = &table->rows[i];
+        const bool *is_on = (const void *)((const char *)fields + row->offset);
+
+        if ((row->flags & SA_OPT_INSECURE) && *is_on) {
+            APR_ARRAY_PUSH(paths, const char *) = apr_pstrcat(paths->pool, prefix, row->path, NULL);
+        }
+    }
+}
+
 const char *sa_config_insecure(const sa_config_t *config, apr_pool_t *pool)
 {
     apr_array_header_t *paths = apr_array_make(pool, 2, sizeof(const char *));
 
-    for (int i = 0; i < sa_config__main.count; i++) {
-        const sa_option_t *row = &sa_config__main.rows[i];
-        const bool *is_on = (const void *)((const char *)config + row->offset);
+    add_insecure(paths, &sa_config__main, config, "");
+    for (int i = 0; i < SA_CONFIG__GROUPS; i++) {
+        const sa_config__group_t *group = &sa_config__groups[i];
+        const apr_array_header_t *list =
+            *(apr_array_header_t *const *)((const char *)config + group->offset);
 
-        if ((row->flags & SA_OPT_INSECURE) && *is_on) {
-            APR_ARRAY_PUSH(paths, const char *) = row->path;
+        for (int j = 0; j < list->nelts; j++) {
+            add_insecure(paths, group->table, list->elts + (size_t)j * group->table->size,
+                         apr_psprintf(pool, "%s[%d].", group->path, j));
         }
     }
     return apr_array_pstrcat(pool, paths, ' ');

@@ -298,7 +298,7 @@ static void set_secret(sa_config__loader_t *loader, scope_t *scope, int place, i
     } else {
         secret->source = source == SA_SECRET_FILE ? SA_SECRET_FILE : SA_SECRET_ENV;
         secret->where = apr_pstrdup(loader->pool, node->text);
-        secret->path = row->path;
+        secret->path = apr_pstrcat(loader->pool, scope->shown, row->path, NULL);
     }
     remember(loader, origin, shown, key, must == NULL);
 }

@@ -68,10 +68,9 @@ static void check_required_if(sa_config__loader_t *loader, int place)
 
 /* ---- secrets ------------------------------------------------------------------ */
 
-static void check_secret(sa_config__loader_t *loader, int place)
+static void check_secret(sa_config__loader_t *loader, const sa_secret_t *secret,
+                         const sa_config__origin_t *origin)
 {
-    const sa_option_t *row = &sa_config__main.rows[place];
-    const sa_secret_t *secret = (const void *)((const char *)loader->config + row->offset);
     apr_pool_t *secret_pool;
     const char *value;
     sa_error_t *err;
@@ -84,8 +83,7 @@ static void check_secret(sa_config__loader_t *loader, int place)
     err = sa_secret_read(&value, secret, secret_pool);
     apr_pool_destroy(secret_pool);
     if (err) {
-        sa_config__wrong(loader, &loader->rows[place], "%s",
-                         sa_error_text(err, text, sizeof(text)));
+        sa_config__wrong(loader, origin, "%s", sa_error_text(err, text, sizeof(text)));
     }
     sa_error_clear(err);
 }
@@ -218,6 +216,12 @@ static void check_name(sa_config__loader_t *loader, int element)
 {
     const char *name = exporter_at(loader, element)->name;
 
+    if (name && strcmp(name, "agent") == 0 && loader->config->agent_metrics_enabled) {
+        sa_config__wrong(loader, origin_in(loader, element, "name"),
+                         "tasks.exporters[].name: \"agent\" is for the agent's own counters "
+                         "(tasks.agent_metrics)");
+        return;
+    }
     for (int i = 0; name && i < element; i++) {
         const sa_config__origin_t *first = origin_in(loader, i, "name");
 
@@ -273,6 +277,65 @@ static void check_labels(sa_config__loader_t *loader, int element)
     }
 }
 
+/* Secrets and switches of one exporter; those of the main table: check_row(). */
+static void check_exporter_rows(sa_config__loader_t *loader, int element)
+{
+    const char *fields = (const void *)exporter_at(loader, element);
+
+    for (int i = 0; i < sa_config__exporters.count; i++) {
+        const sa_option_t *row = &sa_config__exporters.rows[i];
+        const sa_config__origin_t *origin = origin_in(loader, element, row->path);
+
+        if (row->type == SA_OPTION_SECRET && !origin->bad) {
+            check_secret(loader, (const void *)(fields + row->offset), origin);
+        }
+        if ((row->flags & SA_OPT_INSECURE) && *(const bool *)(const void *)(fields + row->offset)) {
+            sa_config__doubt(loader, origin, "tasks.exporters[].%s is on: %s", row->path, row->doc);
+        }
+    }
+}
+
+/* A and B of an exporter need each other. */
+static void check_both(sa_config__loader_t *loader, int element, const char *a, bool has_a,
+                       const char *b, bool has_b)
+{
+    const sa_config__origin_t *a_origin = origin_in(loader, element, a);
+    const sa_config__origin_t *b_origin = origin_in(loader, element, b);
+
+    if (has_a != has_b && !a_origin->bad && !b_origin->bad) {
+        sa_config__wrong(loader, has_a ? a_origin : b_origin, "tasks.exporters[].%s needs %s",
+                         has_a ? a : b, has_a ? b : a);
+    }
+}
+
+static bool is_on_this_machine(const char *url)
+{
+    return begins_with(url, "http://127.") || begins_with(url, "http://localhost") ||
+           begins_with(url, "http://[::1]");
+}
+
+static void check_login(sa_config__loader_t *loader, int element)
+{
+    const sa_exporter_config_t *exporter = exporter_at(loader, element);
+    bool has_user = exporter->username[0] != '\0';
+    bool has_password = exporter->password.source != SA_SECRET_NONE;
+    bool has_bearer = exporter->bearer.source != SA_SECRET_NONE;
+
+    check_both(loader, element, "cert_file", exporter->cert_file[0] != '\0', "key_file",
+               exporter->key_file[0] != '\0');
+    check_both(loader, element, "username", has_user, "password", has_password);
+    if (has_bearer && (has_user || has_password)) {
+        sa_config__wrong(loader, origin_in(loader, element, "bearer"),
+                         "tasks.exporters[].bearer: there are user and password as well; one of "
+                         "them must go");
+    }
+    if ((has_user || has_bearer) && exporter->url && begins_with(exporter->url, "http://") &&
+        !is_on_this_machine(exporter->url)) {
+        sa_config__doubt(loader, origin_in(loader, element, "url"),
+                         "tasks.exporters[].url: the secret goes over the network in the clear");
+    }
+}
+
 /* ---- all --------------------------------------------------------------------- */
 
 static void check_row(sa_config__loader_t *loader, int place)
@@ -283,7 +346,8 @@ static void check_row(sa_config__loader_t *loader, int place)
         check_required_if(loader, place);
     }
     if (row->type == SA_OPTION_SECRET) {
-        check_secret(loader, place);
+        check_secret(loader, (const void *)((const char *)loader->config + row->offset),
+                     &loader->rows[place]);
     }
     if ((row->flags & SA_OPT_INSECURE) && strcmp(value_of(loader, place), "true") == 0) {
         sa_config__doubt(loader, &loader->rows[place], "%s is on: %s", row->path, row->doc);
@@ -305,5 +369,7 @@ void sa_config__check_rules(sa_config__loader_t *loader)
         check_name(loader, i);
         check_timeout(loader, i);
         check_labels(loader, i);
+        check_exporter_rows(loader, i);
+        check_login(loader, i);
     }
 }

@@ -7,6 +7,8 @@
 #include <apr_file_info.h>
 #include <apr_strings.h>
 
+#include "sa_glob.h"
+
 /* Not isalnum(): the locale must not decide what a subject is. */
 static bool is_letter(char c)
 {
@@ -72,6 +74,44 @@ static const char *check_label(const char *text)
         }
     }
     return NULL;
+}
+
+static const char *check_glob(const char *text)
+{
+    return sa_glob_is_short(text) ? NULL : "must be at most 63 bytes, * not counted";
+}
+
+static const char *check_match(const char *text, apr_pool_t *pool)
+{
+    const char *equals = strchr(text, '=');
+
+    if (!equals || equals == text) {
+        return "must be LABEL=PATTERN";
+    }
+    if (check_label(apr_pstrmemdup(pool, text, (size_t)(equals - text)))) {
+        return "must begin with the name of a label";
+    }
+    return check_glob(equals + 1);
+}
+
+/* The grammar of systemd.unit(5); a template needs its instance. */
+static const char *check_service(const char *text)
+{
+    const char *at = strchr(text, '@');
+
+    for (const char *c = text; *c; c++) {
+        if (!is_token_char(*c) && !strchr(":.\\@", *c)) {
+            return "must be the name of a service: letters, digits and :-_.\\@ only, no patterns";
+        }
+    }
+    if (text[0] == '.' || text[0] == '@') {
+        return "must be the name of a service, which begins with neither . nor @";
+    }
+    if (at && (!at[1] || (at[1] == '.' && !strchr(at + 2, '.')))) {
+        return "must name an instance behind the @ of a template";
+    }
+    /* ".service" may have to be added */
+    return strlen(text) > 247 ? "must be at most 247 bytes" : NULL;
 }
 
 static const char *check_path(const char *text, apr_pool_t *pool)
@@ -191,8 +231,14 @@ static const char *check_form(sa_option_shape_t shape, const char *text, apr_poo
         return check_path(text, pool);
     case SA_SHAPE_PREFIX:
         return check_prefix(text);
+    case SA_SHAPE_SERVICE:
+        return check_service(text);
     case SA_SHAPE_LABEL:
         return check_label(text);
+    case SA_SHAPE_GLOB:
+        return check_glob(text);
+    case SA_SHAPE_MATCH:
+        return check_match(text, pool);
     case SA_SHAPE_ANY:
         break;
     }

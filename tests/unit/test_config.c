@@ -336,6 +336,57 @@ SA_TEST(exporters_are_checked_one_by_one_and_together)
     RUN_CASES(cases);
 }
 
+/* Logins and filters. */
+SA_TEST(an_exporters_options_fit_together)
+{
+    static const complaint_case_t cases[] = {
+        {BASE "tasks:\n  exporters:\n    - {name: agent, url: 'http://h'}\n",
+         "t.yaml:5: tasks.exporters[].name: \"agent\" is for the agent's own counters "
+         "(tasks.agent_metrics)", false},
+        {BASE "tasks:\n  agent_metrics: {enabled: false}\n  exporters:\n"
+              "    - {name: agent, url: 'http://h'}\n", "", true},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'https://h', cert_file: /c}\n",
+         "t.yaml:5: tasks.exporters[].cert_file needs key_file", false},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'https://h', username: u}\n",
+         "t.yaml:5: tasks.exporters[].username needs password", false},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'https://h', password: hunter2}\n",
+         "t.yaml:5: tasks.exporters[].password must not stand here: put it into a file and name "
+         "that by tasks.exporters[].password_file, or name an environment variable by "
+         "tasks.exporters[].password_env", false},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'https://h', bearer_file: x}\n",
+         "t.yaml:5: tasks.exporters[].bearer_file must be an absolute path", false},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'https://h', bearer_env: NOT_SET_X}\n",
+         "t.yaml:5: the environment variable that tasks.exporters[].bearer_env names is not set",
+         false},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'https://h', bearer_env: HOME, "
+              "username: u, password_env: HOME}\n",
+         "t.yaml:5: tasks.exporters[].bearer: there are user and password as well; one of them "
+         "must go", false},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', bearer_env: HOME}\n",
+         "t.yaml:5: tasks.exporters[].url: the secret goes over the network in the clear", true},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://127.0.0.1', "
+              "username: u, password_env: HOME}\n", "", true},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'https://h', "
+              "insecure_skip_verify: true}\n",
+         "t.yaml:5: tasks.exporters[].insecure_skip_verify is on: Believe any certificate. "
+         "Whoever sits between can read and change everything.", true},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', keep: "
+              "[aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]}\n",
+         "t.yaml:5: tasks.exporters[].keep: "
+         "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\" must be at most 63 "
+         "bytes, * not counted", false},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', drop_if: [mode]}\n",
+         "t.yaml:5: tasks.exporters[].drop_if: \"mode\" must be LABEL=PATTERN", false},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', keep_if: ['a-b=c']}\n",
+         "t.yaml:5: tasks.exporters[].keep_if: \"a-b=c\" must begin with the name of a label",
+         false},
+        {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://h', keep_if: ['a='], "
+              "drop: ['go_*', '?'], drop_labels: [x, y]}\n", "", true},
+    };
+
+    RUN_CASES(cases);
+}
+
 SA_TEST(yaml_that_is_more_than_settings_is_refused)
 {
     static const complaint_case_t cases[] = {
@@ -540,10 +591,10 @@ SA_TEST(reserved_paths_are_accepted_whole_and_remembered)
     sa_config_t *config;
 
     ck_assert_str_eq(load(&config, BASE "platform: {url: [1, {a: b}]}\nnebula: true\n"
-                                        "tasks: {inventory: {x: 1}, system_metrics: {source: b}}\n",
+                                        "tasks: {creds_sync: {x: 1}}\n",
                           pool), "");
     ck_assert_str_eq(sa_config_reserved(config, pool),
-                     "platform nebula tasks.inventory tasks.system_metrics.source");
+                     "platform nebula tasks.creds_sync");
     ck_assert_str_eq(load(&config, BASE, pool), "");
     ck_assert_str_eq(sa_config_reserved(config, pool), "");
 }
@@ -554,6 +605,10 @@ SA_TEST(insecure_switches_are_listed)
 
     load(&config, BASE "nats.tls.insecure_skip_verify: true\n", pool);
     ck_assert_str_eq(sa_config_insecure(config, pool), "nats.tls.insecure_skip_verify");
+    load(&config, BASE "tasks: {exporters: [{name: a, url: 'http://h'}, {name: b, "
+                       "url: 'https://h', insecure_skip_verify: true}]}\n", pool);
+    ck_assert_str_eq(sa_config_insecure(config, pool),
+                     "tasks.exporters[1].insecure_skip_verify");
     load(&config, BASE, pool);
     ck_assert_str_eq(sa_config_insecure(config, pool), "");
 }
@@ -666,7 +721,7 @@ SA_TEST_MAIN("config", each_mistake_is_named_with_its_line_and_what_it_must_be,
              two_spellings_must_say_the_same,
              unknown_settings_are_doubtful_and_the_nearest_is_offered,
              a_secret_in_the_file_is_refused_and_never_shown, rules_over_two_options_name_the_place,
-             exporters_are_checked_one_by_one_and_together,
+             exporters_are_checked_one_by_one_and_together, an_exporters_options_fit_together,
              yaml_that_is_more_than_settings_is_refused,
              bytes_that_are_no_text_are_refused_with_their_line,
              a_byte_order_mark_and_other_line_ends_are_accepted, what_could_grow_is_bounded,
