@@ -330,6 +330,26 @@ static bool is_coding_refused(const transfer_t *transfer, CURLcode code)
         || (code == CURLE_BAD_CONTENT_ENCODING && transfer->in_head);
 }
 
+/* Did the server end the handshake over our certificate?  In TLS 1.3 that comes when
+ * ours is done, as an answer that cannot be read; OpenSSL's words alone tell. */
+static bool is_ours_refused(const char *words)
+{
+    const char *alert = strstr(words, " alert ");
+
+    return alert && (strstr(alert, "certificate") || strstr(alert, "unknown ca"));
+}
+
+/* Did it break between our part of the handshake and the first byte of an answer?  Then the
+ * server's alert may have been lost on the way. */
+static bool is_broken_after_handshake(const transfer_t *transfer, CURLcode code)
+{
+    char *scheme = NULL;
+
+    return (code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR) && transfer->header_bytes == 0
+           && curl_easy_getinfo(transfer->easy, CURLINFO_SCHEME, &scheme) == CURLE_OK && scheme
+           && apr_strnatcasecmp(scheme, "https") == 0;
+}
+
 /* The one mapping of libcurl's failures. */
 static sa_error_t *map_failure(const transfer_t *transfer, CURLcode code)
 {
@@ -351,6 +371,11 @@ static sa_error_t *map_failure(const transfer_t *transfer, CURLcode code)
     }
     if (code == CURLE_PEER_FAILED_VERIFICATION) {
         text = certificate_text(transfer->easy);
+    } else if (is_ours_refused(words)) {
+        text = "it wants a client certificate that it trusts; check ours, and its authorities";
+    } else if (is_broken_after_handshake(transfer, code)) {
+        text = "the connection broke after the TLS handshake, as it does where a client "
+               "certificate is not trusted";
     }
     return sa_error(row->ours, sa_error(SA_ERR_HTTP, NULL, "libcurl %d, %s", (int)code, words),
                     "cannot fetch from %s: %s", transfer->place, text);
@@ -535,6 +560,9 @@ static CURLcode set_tls(transfer_t *transfer, const sa_http_request_t *request)
     SET(CURLOPT_SSL_VERIFYPEER, request->insecure ? 0L : 1L);
     SET(CURLOPT_SSL_VERIFYHOST, request->insecure ? 0L : 2L);
     if (request->ca_file) {
+#if CURL_AT_LEAST_VERSION(7, 87, 0)
+        SET(CURLOPT_CA_CACHE_TIMEOUT, 0L);  /* 24 hours otherwise: a renewed one counts now */
+#endif
         SET(CURLOPT_CAINFO, request->ca_file);
         SET(CURLOPT_CAPATH, NULL);      /* this one, not the system's as well */
     }
