@@ -1,7 +1,7 @@
 /* exposition: a Prometheus page in, labelled and stamped parts out.
  *
- * This file keeps the part that is being built and knows families; reading a
- * line is in sa_exposition_read.c.  No threads, no I/O.
+ * This file keeps the part that is being built and knows families.  No threads,
+ * no I/O.
  *
  * What a reader of the parts may rely on, however odd the page: a family's
  * HELP and TYPE stand once in a part and before its samples, no label name
@@ -14,15 +14,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <apr_cstr.h>
 #include <apr_strings.h>
 
 #include "sa_buf.h"
 #include "sa_exposition_private.h"
 
-#define ADDED_MAX 32
 #define ADDED_NAME_MAX 128
-#define EXPORTED "exported_"
-#define EXPORTED_LENGTH (sizeof(EXPORTED) - 1)
 
 /* copy() writes whole chunks, up to this much behind what was asked. */
 #define SLACK 16
@@ -33,28 +31,11 @@
 #define FAMILIES 2048
 #define FAMILIES_MAX (FAMILIES / 4 * 3)
 
-typedef struct added_t {
-    const char *name;
-    size_t length;
-} added_t;
-
-struct sa_exposition_t {
-    size_t part_limit;
-    int added_count;
-    added_t *added;
-    sa_exposition_names_t watched;  /* names that call for a closer look */
-    sa_exposition_text_t opening;   /* {code="x",job="z"  with SLACK behind; or empty */
-    sa_buf_t part;
-    sa_buf_t patch;                 /* labels of one sample, written anew */
-    sa_buf_t help;                  /* a HELP, written anew, beside that */
-    sa_buf_t last_line;             /* with the line end it lacks on the page */
-    sa_exposition_sample_t sample;
-    apr_uint64_t families[FAMILIES];
-};
-
 typedef struct family_t {
     sa_exposition_text_t name;      /* length 0: none yet */
     bool quoted;
+    sa_exposition_text_t suffix;    /* to be written behind it */
+    const sa_exposition_text_t *members;    /* suffixes of its samples, up to an empty one */
     sa_exposition_text_t help;      /* start NULL: none */
     bool help_is_odd;
     sa_exposition_text_t type;
@@ -71,6 +52,9 @@ typedef struct run_t {
     sa_exposition_part_fn_t part;
     void *baton;
     const char *page_end;
+    bool open;                      /* it is OpenMetrics */
+    bool own;                       /* what is read is ours */
+    bool ended;                     /* by # EOF */
     const char *line;               /* the one being read */
     const char *line_end;
     int line_number;
@@ -82,6 +66,24 @@ typedef struct run_t {
     char tail[SLACK + 32];          /* " 1700000000000\n" */
     size_t tail_length;
 } run_t;
+
+struct sa_exposition_t {
+    size_t part_limit;
+    sa_exposition_list_t added;
+    const sa_exposition_filter_t *filter;
+    bool own_stamps_only;
+    sa_exposition_names_t watched;  /* names that call for a closer look */
+    sa_exposition_text_t opening;   /* {code="x",job="z"  with SLACK behind; or empty */
+    sa_buf_t part;
+    sa_buf_t patch;                 /* labels of one sample, written anew */
+    sa_buf_t help;                  /* a HELP, written anew, beside that */
+    sa_buf_t last_line;             /* with the line end it lacks on the page */
+    sa_exposition_sample_t sample;
+    sa_exposition_reading_t reading;
+    run_t run;                      /* between the calls; at work it is a local variable,
+                                     * which the compiler knows nobody else to change */
+    apr_uint64_t families[FAMILIES];
+};
 
 /* ---- create ---------------------------------------------------------------- */
 
@@ -134,25 +136,25 @@ static void prepare_labels(sa_exposition_t *exposition, const sa_exposition_opti
     sa_buf_t *text = apr_palloc(pool, sizeof(*text));
 
     sa_buf_init(text, exposition->part_limit, pool);
-    exposition->added = apr_pcalloc(pool, sizeof(*exposition->added) *
-                                              (size_t)(options->label_count + 1));
+    exposition->added.names = apr_pcalloc(pool, sizeof(*exposition->added.names) *
+                                                    (size_t)(options->label_count + 1));
     watch(exposition, "__name__");
     for (int i = 0; i < options->label_count; i++) {
         const sa_exposition_label_t *label = &options->labels[i];
-        added_t *added = &exposition->added[exposition->added_count];
+        sa_exposition_text_t *added = &exposition->added.names[exposition->added.count];
 
         if (label->value[0] == '\0') {      /* an empty label is none */
             continue;
         }
-        sa_buf_append(text, exposition->added_count == 0 ? "{" : ",", 1);
+        sa_buf_append(text, exposition->added.count == 0 ? "{" : ",", 1);
         sa_buf_append_text(text, label->name);
         sa_buf_append(text, "=\"", 2);
         append_escaped(text, label->value);
         sa_buf_append(text, "\"", 1);
-        added->name = apr_pstrdup(pool, label->name);
+        added->start = apr_pstrdup(pool, label->name);
         added->length = strlen(label->name);
         watch(exposition, label->name);
-        exposition->added_count++;
+        exposition->added.count++;
     }
     exposition->opening.length = text->length;
     sa_buf_append(text, slack, sizeof(slack));
@@ -166,15 +168,17 @@ sa_error_t *sa_exposition_create(sa_exposition_t **exposition,
 
     SA_ASSERT(options->part_limit_bytes >= SA_EXPOSITION_PART_MIN);
     SA_ASSERT(options->part_limit_bytes <= INT_MAX);
-    if (options->label_count > ADDED_MAX) {
+    if (options->label_count > SA_EXPOSITION_ADDED_MAX) {
         return sa_error(SA_ERR_CONFIG, NULL, "%d labels to add; the limit is %d",
-                        options->label_count, ADDED_MAX);
+                        options->label_count, SA_EXPOSITION_ADDED_MAX);
     }
     for (int i = 0; i < options->label_count; i++) {
         SA_TRY(check_label(options, i));
     }
     made = apr_pcalloc(pool, sizeof(*made));
     made->part_limit = options->part_limit_bytes;
+    made->filter = options->filter;
+    made->own_stamps_only = options->own_stamps_only;
     prepare_labels(made, options, pool);
     if (!made->opening.start || made->opening.length > made->part_limit / 4) {
         return sa_error(SA_ERR_CONFIG, NULL, "the labels to add fill more than a quarter of a "
@@ -239,53 +243,10 @@ static char *copy(char *out, const char *text, size_t length, const char *limit)
 
 static char *copy_exactly(char *out, const sa_exposition_text_t *text)
 {
-    memcpy(out, text->start, text->length);
+    if (text->length > 0) {
+        memcpy(out, text->start, text->length);
+    }
     return out + text->length;
-}
-
-static bool is_same(const sa_exposition_text_t *a, const sa_exposition_text_t *b)
-{
-    return a->length == b->length &&
-           (a->length == 0 || memcmp(a->start, b->start, a->length) == 0);
-}
-
-/* Append TEXT with the backslash of each unknown escape doubled: the same text
- * to Prometheus, and one that the others read too. */
-static void append_mended(sa_buf_t *buf, const sa_exposition_text_t *text, char quote)
-{
-    for (size_t i = 0; i < text->length; i++) {
-        char next = i + 1 < text->length ? text->start[i + 1] : '\0';
-
-        sa_buf_append(buf, text->start + i, 1);
-        if (text->start[i] != '\\') {
-            continue;
-        }
-        if (next == '\\' || next == 'n' || next == quote) {
-            sa_buf_append(buf, &next, 1);
-            i++;
-        } else {
-            sa_buf_append(buf, "\\", 1);
-        }
-    }
-}
-
-static size_t mended_length(const sa_exposition_text_t *text, char quote)
-{
-    size_t length = text->length;
-
-    for (size_t i = 0; i < text->length; i++) {
-        char next = i + 1 < text->length ? text->start[i + 1] : '\0';
-
-        if (text->start[i] != '\\') {
-            continue;
-        }
-        if (next == '\\' || next == 'n' || next == quote) {
-            i++;
-        } else {
-            length++;
-        }
-    }
-    return length;
 }
 
 /* ---- parts --------------------------------------------------------------------- */
@@ -327,11 +288,29 @@ static apr_uint64_t hash_of(const sa_exposition_text_t *text)
     return hash == 0 ? 1 : hash;
 }
 
+/* The family's name as HELP and TYPE have it, good until the help is written. */
+static sa_exposition_text_t written_name(run_t *run)
+{
+    const family_t *family = &run->family;
+    sa_buf_t *name = &run->exposition->help;
+    sa_exposition_text_t text = family->name;
+
+    if (family->suffix.length > 0) {
+        sa_buf_clear(name);
+        sa_buf_append(name, text.start, text.length);
+        sa_buf_append(name, family->suffix.start, family->suffix.length);
+        text.start = name->data;
+        text.length = name->length;
+    }
+    return text;
+}
+
 /* Note that the family is in the part now.  false: it has been before.  Two
  * names with one hash cost the second its HELP and TYPE, nothing else. */
 static bool note_family(run_t *run)
 {
-    apr_uint64_t hash = hash_of(&run->family.name);
+    sa_exposition_text_t name = written_name(run);
+    apr_uint64_t hash = hash_of(&name);
     apr_uint64_t *families = run->exposition->families;
     size_t place = (size_t)hash % FAMILIES;
 
@@ -349,17 +328,24 @@ static bool note_family(run_t *run)
 /* "# HELP name text\n" without the text. */
 static size_t meta_size(const family_t *family, const sa_exposition_text_t *text)
 {
-    return text->start ? family->name.length + text->length + (family->quoted ? 2 : 0) + 9 : 0;
+    return text->start ? family->name.length + family->suffix.length + text->length +
+                             (family->quoted ? 2 : 0) + 9
+                       : 0;
 }
 
-static size_t help_size(const family_t *family)
+static char help_quote(const run_t *run)
 {
-    sa_exposition_text_t text = family->help;
+    return run->open ? SA_EXPOSITION_OPEN_HELP : SA_EXPOSITION_HELP;
+}
 
-    if (family->help_is_odd) {
-        text.length = mended_length(&family->help, '\\');
+static size_t help_size(const run_t *run)
+{
+    sa_exposition_text_t text = run->family.help;
+
+    if (run->family.help_is_odd) {
+        text.length = sa_exposition__mended_length(&run->family.help, help_quote(run));
     }
-    return meta_size(family, &text);
+    return meta_size(&run->family, &text);
 }
 
 static void write_meta(run_t *run, const char *word, const sa_exposition_text_t *text)
@@ -373,6 +359,7 @@ static void write_meta(run_t *run, const char *word, const sa_exposition_text_t 
         *out++ = '"';
     }
     out = copy_exactly(out, &family->name);
+    out = copy_exactly(out, &family->suffix);
     if (family->quoted) {
         *out++ = '"';
     }
@@ -391,7 +378,7 @@ static void write_help(run_t *run)
         sa_exposition_text_t mended;
 
         sa_buf_clear(help);
-        append_mended(help, &family->help, '\\');
+        sa_exposition__append_mended(help, &family->help, help_quote(run));
         mended.start = help->data;
         mended.length = help->length;
         write_meta(run, "# HELP ", &mended);
@@ -406,7 +393,7 @@ static void write_header(run_t *run, size_t size)
 {
     family_t *family = &run->family;
     size_t type = meta_size(family, &family->type);
-    size_t help = help_size(family);
+    size_t help = help_size(run);
     size_t room = run->exposition->part_limit - run->length - size;
 
     family->start = run->length;
@@ -438,7 +425,7 @@ static sa_error_t *open_family(run_t *run, size_t size)
 {
     family_t *family = &run->family;
     size_t limit = run->exposition->part_limit;
-    size_t header = help_size(family) + meta_size(family, &family->type);
+    size_t header = help_size(run) + meta_size(family, &family->type);
 
     if (run->length > 0 && (run->length + header + size > limit ||
                             run->family_count >= FAMILIES_MAX)) {
@@ -480,18 +467,10 @@ static sa_error_t *make_room(run_t *run, size_t size)
 
 /* ---- samples --------------------------------------------------------------------- */
 
-static bool ends_with(const sa_exposition_text_t *text, size_t from, const char *suffix)
-{
-    size_t length = strlen(suffix);
-
-    return text->length == from + length && memcmp(text->start + from, suffix, length) == 0;
-}
-
 /* Is NAME one of the current family's? */
 static bool belongs(const family_t *family, const sa_exposition_text_t *name)
 {
     size_t length = family->name.length;
-    char kind = family->type.start ? family->type.start[0] : '\0';
 
     if (length == 0 || name->length < length ||
         memcmp(name->start, family->name.start, length) != 0) {
@@ -500,10 +479,14 @@ static bool belongs(const family_t *family, const sa_exposition_text_t *name)
     if (name->length == length) {
         return true;
     }
-    return (kind == 'h' || kind == 's') &&
-           (ends_with(name, length, "_sum") || ends_with(name, length, "_count") ||
-            ends_with(name, length, "_created") ||
-            (kind == 'h' && ends_with(name, length, "_bucket")));
+    for (const sa_exposition_text_t *member = family->members; member && member->length > 0;
+         member++) {
+        if (name->length == length + member->length &&
+            memcmp(name->start + length, member->start, member->length) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void begin_family(run_t *run, const sa_exposition_text_t *name, bool quoted)
@@ -511,17 +494,8 @@ static void begin_family(run_t *run, const sa_exposition_text_t *name, bool quot
     memset(&run->family, 0, sizeof(run->family));
     run->family.name = *name;
     run->family.quoted = quoted;
-}
-
-static bool is_added(const sa_exposition_t *exposition, const char *name, size_t length)
-{
-    for (int i = 0; i < exposition->added_count; i++) {
-        if (exposition->added[i].length == length &&
-            memcmp(exposition->added[i].name, name, length) == 0) {
-            return true;
-        }
-    }
-    return false;
+    run->exposition->reading.guess.start = name->start;
+    run->exposition->reading.guess.length = quoted ? 0 : name->length;
 }
 
 /* The reserved name, or a name that a label to add has: *TAKEN. */
@@ -532,146 +506,13 @@ static bool look_closer(run_t *run, const sa_exposition_sample_t *sample, bool *
     for (int i = 0; i < sample->pair_count; i++) {
         const sa_exposition_text_t *name = &sample->pairs[i].name;
 
-        if (is_same(name, &reserved)) {
+        if (sa_exposition__is_same(name, &reserved)) {
             count_bad(run, name->start, "__name__ cannot be a label");
             return false;
         }
-        *taken = *taken || is_added(run->exposition, name->start, name->length);
+        *taken = *taken || sa_exposition__is_in(&run->exposition->added, name);
     }
     return true;
-}
-
-typedef struct renamed_t {
-    int pair;
-    int times;      /* how often "exported_" is put in front */
-} renamed_t;
-
-typedef struct renaming_t {
-    const sa_exposition_t *exposition;
-    const sa_exposition_sample_t *sample;
-    renamed_t renamed[ADDED_MAX];
-    int count;
-} renaming_t;
-
-/* Is NAME the name of PAIR with "exported_" put TIMES in front? */
-static bool is_exported(const sa_exposition_text_t *name, const sa_exposition_text_t *pair,
-                        int times)
-{
-    const char *p = name->start;
-
-    if (name->length != pair->length + (size_t)times * EXPORTED_LENGTH) {
-        return false;
-    }
-    for (int i = 0; i < times; i++, p += EXPORTED_LENGTH) {
-        if (memcmp(p, EXPORTED, EXPORTED_LENGTH) != 0) {
-            return false;
-        }
-    }
-    return memcmp(p, pair->start, pair->length) == 0;
-}
-
-/* Is the name of PAIR, with "exported_" TIMES in front, one of a label of the
- * sample, of an added one, or of one that was renamed before? */
-static bool is_taken(const renaming_t *renaming, const sa_exposition_text_t *pair, int times)
-{
-    const sa_exposition_sample_t *sample = renaming->sample;
-
-    for (int i = 0; i < sample->pair_count; i++) {
-        if (sample->pairs[i].value.length > 0 &&
-            is_exported(&sample->pairs[i].name, pair, times)) {
-            return true;
-        }
-    }
-    for (int i = 0; i < renaming->exposition->added_count; i++) {
-        sa_exposition_text_t name = {renaming->exposition->added[i].name,
-                                     renaming->exposition->added[i].length};
-
-        if (is_exported(&name, pair, times)) {
-            return true;
-        }
-    }
-    for (int i = 0; i < renaming->count; i++) {
-        const renamed_t *renamed = &renaming->renamed[i];
-        int more = times - renamed->times;      /* the shorter name came first */
-
-        if (more <= 0 ? is_exported(pair, &sample->pairs[renamed->pair].name, -more)
-                      : is_exported(&sample->pairs[renamed->pair].name, pair, more)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Find new names as Prometheus does (resolveConflictingExposedLabels in its
- * scrape/scrape.go): short names first, "exported_" until the name is free. */
-static void rename_taken(renaming_t *renaming)
-{
-    const sa_exposition_sample_t *sample = renaming->sample;
-    renamed_t found[ADDED_MAX];
-    int count = 0;
-
-    for (int i = 0; i < sample->pair_count; i++) {
-        const sa_exposition_pair_t *pair = &sample->pairs[i];
-        int place = count;
-
-        if (pair->value.length == 0 ||
-            !is_added(renaming->exposition, pair->name.start, pair->name.length)) {
-            continue;
-        }
-        while (place > 0 &&
-               sample->pairs[found[place - 1].pair].name.length > pair->name.length) {
-            found[place] = found[place - 1];
-            place--;
-        }
-        found[place] = (renamed_t){i, 1};
-        count++;
-    }
-    for (int i = 0; i < count; i++) {
-        while (is_taken(renaming, &sample->pairs[found[i].pair].name, found[i].times)) {
-            found[i].times++;
-        }
-        renaming->renamed[renaming->count++] = found[i];
-    }
-}
-
-static int times_renamed(const renaming_t *renaming, int pair)
-{
-    for (int i = 0; i < renaming->count; i++) {
-        if (renaming->renamed[i].pair == pair) {
-            return renaming->renamed[i].times;
-        }
-    }
-    return 0;
-}
-
-/* Write the labels of SAMPLE anew into PATCH: names that are taken changed,
- * escapes mended, empty labels (which are none) left out. */
-static void write_labels(sa_buf_t *patch, const renaming_t *renaming)
-{
-    const sa_exposition_sample_t *sample = renaming->sample;
-    bool first = true;
-
-    for (int i = 0; i < sample->pair_count; i++) {
-        const sa_exposition_pair_t *pair = &sample->pairs[i];
-
-        if (pair->value.length == 0) {
-            continue;
-        }
-        if (!first) {
-            sa_buf_append(patch, ",", 1);
-        }
-        first = false;
-        if (pair->quoted) {
-            sa_buf_append(patch, "\"", 1);
-        }
-        for (int times = times_renamed(renaming, i); times > 0; times--) {
-            sa_buf_append(patch, EXPORTED, EXPORTED_LENGTH);
-        }
-        append_mended(patch, &pair->name, '"');
-        sa_buf_append_text(patch, pair->quoted ? "\"=\"" : "=\"");
-        append_mended(patch, &pair->value, '"');
-        sa_buf_append(patch, "\"", 1);
-    }
 }
 
 /* Put name and labels of SAMPLE, which cannot be copied as they stand, into
@@ -679,16 +520,14 @@ static void write_labels(sa_buf_t *patch, const renaming_t *renaming)
 static bool patch_sample(run_t *run, sa_exposition_sample_t *sample)
 {
     sa_buf_t *patch = &run->exposition->patch;
-    renaming_t renaming = {.exposition = run->exposition, .sample = sample};
     size_t name_length = 0;
 
     sa_buf_clear(patch);
     if (sample->odd_name) {
-        append_mended(patch, &sample->name, '"');
+        sa_exposition__append_mended(patch, &sample->name, '"');
         name_length = patch->length;
     }
-    rename_taken(&renaming);
-    write_labels(patch, &renaming);
+    sa_exposition__write_labels(patch, sample, &run->exposition->added);
     if (patch->overflowed) {
         return false;
     }
@@ -759,7 +598,7 @@ static void write_sample(run_t *run, const sa_exposition_sample_t *sample)
     out = copy(out, sample->value.start, sample->value.length, limit);
     if (sample->stamp.length > 0) {
         *out++ = ' ';
-        out = copy(out, sample->stamp.start, sample->stamp.length, limit);
+        out = copy_exactly(out, &sample->stamp);
         *out++ = '\n';
     } else {
         memcpy(out, run->tail, SLACK);
@@ -781,6 +620,16 @@ static sa_error_t *add_sample(run_t *run, sa_exposition_sample_t *sample)
     if (sample->maybe_taken && !look_closer(run, sample, &patched)) {
         return SA_OK;
     }
+    if (run->exposition->filter && !run->own &&
+        !sa_exposition__wants(run->exposition->filter, sample, &patched,
+                              &run->exposition->patch)) {
+        run->result->read++;
+        run->result->filtered++;
+        return SA_OK;
+    }
+    if (run->exposition->own_stamps_only) {
+        sample->stamp.length = 0;
+    }
     if (patched && !patch_sample(run, sample)) {
         count_bad(run, run->line, "larger than a part");
         return SA_OK;
@@ -800,6 +649,8 @@ static sa_error_t *add_sample(run_t *run, sa_exposition_sample_t *sample)
     }
     grow(run, size);
     write_sample(run, sample);
+    run->result->read += run->own ? 0 : 1;
+    run->result->quotes = run->result->quotes || sample->quotes;
     run->part_samples++;
     run->family.part_samples++;
     run->family.samples++;
@@ -813,7 +664,7 @@ static sa_error_t *add_sample(run_t *run, sa_exposition_sample_t *sample)
 static void keep_meta(run_t *run, sa_exposition_text_t *place, const sa_exposition_meta_t *meta,
                       const char *reason)
 {
-    if (place->start && is_same(place, &meta->text)) {
+    if (place->start && sa_exposition__is_same(place, &meta->text)) {
         return;
     }
     if (place->start || run->family.samples > 0) {
@@ -823,14 +674,35 @@ static void keep_meta(run_t *run, sa_exposition_text_t *place, const sa_expositi
     *place = meta->text;
 }
 
+/* What the type of the family says about the names of its samples. */
+static void use_type(run_t *run, sa_exposition_kind_t kind)
+{
+    const sa_exposition_type_t *type = &sa_exposition__types[kind];
+    family_t *family = &run->family;
+    const sa_exposition_text_t *suffix = &type->suffix;
+
+    if (run->open || kind != SA_KIND_COUNTER) {
+        family->members = type->members;
+    }
+    if (run->open && suffix->length > 0
+        && (family->name.length < suffix->length
+            || memcmp(family->name.start + family->name.length - suffix->length,
+                      suffix->start, suffix->length) != 0)) {
+        family->suffix = *suffix;
+    }
+}
+
 static void add_meta(run_t *run, const sa_exposition_meta_t *meta)
 {
     family_t *family = &run->family;
 
-    if (!is_same(&family->name, &meta->name)) {
+    if (!sa_exposition__is_same(&family->name, &meta->name)) {
         begin_family(run, &meta->name, meta->quoted);
     }
     if (meta->is_type) {
+        if (!family->type.start && family->samples == 0) {
+            use_type(run, meta->kind);
+        }
         keep_meta(run, &family->type, meta, "a TYPE after samples of the family, or a second");
     } else {
         keep_meta(run, &family->help, meta, "a HELP after samples of the family, or a second");
@@ -842,6 +714,7 @@ static void add_meta(run_t *run, const sa_exposition_meta_t *meta)
 static sa_error_t *read_line(run_t *run, const char *line, const char *end)
 {
     sa_exposition_sample_t *sample = &run->exposition->sample;
+    const sa_exposition_reading_t *reading = &run->exposition->reading;
     sa_exposition_fault_t fault;
     sa_exposition_meta_t meta;
     bool is_meta;
@@ -862,12 +735,13 @@ static sa_error_t *read_line(run_t *run, const char *line, const char *end)
         return SA_OK;
     }
     if (*line != '#') {
-        if (sa_exposition__read_sample(sample, line, end, run->page_end,
-                                       run->exposition->watched, &fault)) {
+        if (sa_exposition__read_sample(sample, line, end, reading, &fault)) {
             return add_sample(run, sample);
         }
         count_bad(run, fault.at, fault.reason);
-    } else if (!sa_exposition__read_comment(&meta, &is_meta, line, end, run->page_end, &fault)) {
+    } else if (run->open && end - line == 5 && memcmp(line, "# EOF", 5) == 0) {
+        run->ended = true;
+    } else if (!sa_exposition__read_comment(&meta, &is_meta, line, end, reading, &fault)) {
         count_bad(run, fault.at, fault.reason);
     } else if (is_meta) {
         add_meta(run, &meta);
@@ -888,15 +762,16 @@ static sa_error_t *read_last_line(run_t *run, const char *line, size_t length)
         return SA_OK;
     }
     run->page_end = copied->data + copied->length;
+    run->exposition->reading.limit = run->page_end;
     return read_line(run, copied->data, copied->data + length);
 }
 
-static sa_error_t *read_page(run_t *run, const char *page, size_t length)
+static sa_error_t *read_lines(run_t *run, const char *page, size_t length)
 {
     const char *p = page;
     const char *page_end = page + length;
 
-    while (p < page_end) {
+    while (p < page_end && !run->ended) {
         const char *end = memchr(p, '\n', (size_t)(page_end - p));
 
         run->line_number++;
@@ -907,6 +782,22 @@ static sa_error_t *read_page(run_t *run, const char *page, size_t length)
         p = end + 1;
     }
     return SA_OK;
+}
+
+/* OpenMetrics ends with # EOF, so that a page that was cut off is seen. */
+static void check_ending(run_t *run, const char *page_end)
+{
+    if (!run->ended) {
+        run->line = page_end;
+        run->line_end = page_end;
+        run->line_number++;
+        count_bad(run, page_end, "# EOF is missing");
+    } else if (run->line_end + 1 < page_end) {
+        run->line = run->line_end + 1;
+        run->line_end = page_end;
+        run->line_number++;
+        count_bad(run, run->line, "something follows # EOF");
+    }
 }
 
 /* A first guess at the part's size: labels and stamps on all of the page. */
@@ -929,23 +820,87 @@ static void tidy(sa_exposition_t *exposition)
     sa_buf_free(&exposition->last_line);
 }
 
+/* ---- runs ------------------------------------------------------------------------ */
+
+sa_exposition_format_t sa_exposition_format(const char *content_type)
+{
+    static const char open[] = "application/openmetrics-text";
+    size_t length = sizeof(open) - 1;
+
+    content_type += strspn(content_type, " \t");
+    if (apr_cstr_casecmpn(content_type, open, length) == 0 &&
+        (content_type[length] == '\0' || strchr("; \t", content_type[length]))) {
+        return SA_EXPOSITION_OPENMETRICS;
+    }
+    return SA_EXPOSITION_TEXT;
+}
+
+void sa_exposition_begin(sa_exposition_result_t *result, sa_exposition_t *exposition,
+                         apr_time_t scraped_at, sa_exposition_part_fn_t part, void *baton)
+{
+    run_t *run = &exposition->run;
+
+    memset(run, 0, sizeof(*run));
+    memset(result, 0, sizeof(*result));
+    memset(exposition->families, 0, sizeof(exposition->families));
+    run->exposition = exposition;
+    run->result = result;
+    run->part = part;
+    run->baton = baton;
+    exposition->reading.watched = exposition->watched;
+    run->tail_length = (size_t)apr_snprintf(run->tail, sizeof(run->tail), " %" APR_INT64_T_FMT
+                                            "\n", (apr_int64_t)(scraped_at / 1000));
+}
+
+sa_error_t *sa_exposition_read(sa_exposition_t *exposition, const char *page, size_t length,
+                               sa_exposition_format_t format)
+{
+    run_t run = exposition->run;
+    sa_error_t *err;
+
+    if (!run.out) {
+        prepare_part(&run, length);
+    }
+    memset(&run.family, 0, sizeof(run.family));
+    run.page_end = page + length;
+    run.open = format == SA_EXPOSITION_OPENMETRICS;
+    run.own = format == SA_EXPOSITION_OWN;
+    run.ended = false;
+    run.line_number = 0;
+    exposition->reading.limit = run.page_end;
+    exposition->reading.open = run.open;
+    exposition->reading.guess.length = 0;
+    err = read_lines(&run, page, length);
+    if (!err && run.open) {
+        check_ending(&run, page + length);
+    }
+    exposition->run = run;
+    return err;
+}
+
+sa_error_t *sa_exposition_end(sa_exposition_t *exposition)
+{
+    run_t *run = &exposition->run;
+    sa_error_t *err = SA_OK;
+
+    if (run->length > 0) {
+        err = flush(run, run->length, run->part_samples);
+    }
+    tidy(exposition);
+    return err;
+}
+
 sa_error_t *sa_exposition_run(sa_exposition_result_t *result, sa_exposition_t *exposition,
                               const char *page, size_t length, apr_time_t scraped_at,
                               sa_exposition_part_fn_t part, void *baton)
 {
-    run_t run = {.exposition = exposition, .result = result, .part = part, .baton = baton};
     sa_error_t *err;
 
-    memset(result, 0, sizeof(*result));
-    memset(exposition->families, 0, sizeof(exposition->families));
-    run.page_end = page + length;
-    run.tail_length = (size_t)apr_snprintf(run.tail, sizeof(run.tail), " %" APR_INT64_T_FMT "\n",
-                                           (apr_int64_t)(scraped_at / 1000));
-    prepare_part(&run, length);
-    err = read_page(&run, page, length);
-    if (!err && run.length > 0) {
-        err = flush(&run, run.length, run.part_samples);
+    sa_exposition_begin(result, exposition, scraped_at, part, baton);
+    err = sa_exposition_read(exposition, page, length, SA_EXPOSITION_TEXT);
+    if (err) {
+        tidy(exposition);
+        return err;
     }
-    tidy(exposition);
-    return err;
+    return sa_exposition_end(exposition);
 }

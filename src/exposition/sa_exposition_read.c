@@ -7,7 +7,10 @@
 #include "sa_exposition_private.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <apr_strings.h>
 
 /* What a byte may be part of. */
 enum {
@@ -43,6 +46,23 @@ static const char *skip(const char *p, int kind)
         p++;
     }
     return p;
+}
+
+/* Skip what is left of a metric's name at P, of a line that ends at END. */
+static const char *skip_name(const char *p, const char *end, const sa_exposition_text_t *guess)
+{
+    size_t length = guess->length;
+    size_t same = 0;
+
+    if (length >= 8 && (size_t)(end - p) >= length) {
+        while (length - same >= 8 && memcmp(p + same, guess->start + same, 8) == 0) {
+            same += 8;
+        }
+        if (length - same < 8 && memcmp(p + length - 8, guess->start + length - 8, 8) == 0) {
+            same = length;
+        }
+    }
+    return skip(p + same, METRIC_REST);
 }
 
 static bool refuse(sa_exposition_fault_t *fault, const char *at, const char *reason)
@@ -126,19 +146,37 @@ static bool is_plain(unsigned char c, unsigned char quote)
     return c != quote && c != '\\' && c != 0 && c < 0x80;
 }
 
+/* The bytes at P, the first in the lowest place; one instruction. */
+static uint64_t load_word(const char *p)
+{
+    const unsigned char *byte = (const unsigned char *)p;
+
+    return (uint64_t)byte[0] | (uint64_t)byte[1] << 8 | (uint64_t)byte[2] << 16 |
+           (uint64_t)byte[3] << 24 | (uint64_t)byte[4] << 32 | (uint64_t)byte[5] << 40 |
+           (uint64_t)byte[6] << 48 | (uint64_t)byte[7] << 56;
+}
+
+/* Which byte is the lowest that has its high bit in BITS, which are only such. */
+static size_t first_byte(uint64_t bits)
+{
+    uint64_t below = (bits & (0 - bits)) - 1;
+
+    return (size_t)(((below & EACH_BYTE(1)) * EACH_BYTE(1)) >> 56) - 1;
+}
+
 /* The hot loop: the first byte from P on that is QUOTE, a backslash, NUL or
  * not ASCII; END (or more) if there is none before it.  Nothing at LIMIT is
  * read.  This one function is what a vector version would replace. */
 static const char *skip_plain(const char *p, const char *end, const char *limit, char quote)
 {
-    uint64_t word;
-
     while (p < end && limit - p >= 8) {
-        memcpy(&word, p, sizeof(word));
-        if (((word & EACH_BYTE(0x80)) | zero_bytes(word) |
-             zero_bytes(word ^ EACH_BYTE((unsigned char)quote)) |
-             zero_bytes(word ^ EACH_BYTE('\\'))) != 0) {
-            break;
+        uint64_t word = load_word(p);
+        uint64_t found = (word & EACH_BYTE(0x80)) | zero_bytes(word) |
+                         zero_bytes(word ^ EACH_BYTE((unsigned char)quote)) |
+                         zero_bytes(word ^ EACH_BYTE('\\'));
+
+        if (found != 0) {
+            return p + first_byte(found);
         }
         p += 8;
     }
@@ -225,6 +263,7 @@ static const char *read_label_name(sa_exposition_sample_t *sample, sa_exposition
 
     pair->quoted = *p == '"';
     if (pair->quoted) {
+        sample->quotes = true;
         p = read_quoted(&pair->name, p, end, limit, &sample->odd_labels, fault);
         if (p && pair->name.length == 0) {
             refuse(fault, start, "an empty label name");
@@ -320,6 +359,7 @@ static const char *read_quoted_name(sa_exposition_sample_t *sample, const char *
         return NULL;
     }
     sample->quoted = true;
+    sample->quotes = true;
     p = read_quoted(&sample->name, start, end, limit, &sample->odd_name, fault);
     if (!p) {
         return NULL;
@@ -332,7 +372,54 @@ static const char *read_quoted_name(sa_exposition_sample_t *sample, const char *
     return *p == ',' ? p + 1 : p;
 }
 
-static bool read_tail(sa_exposition_sample_t *sample, const char *p, const char *end,
+/* The stamp of OpenMetrics at START, in seconds, as Prometheus reads it: a
+ * double, times 1000, cut.  Returns where it ends. */
+static const char *read_seconds(sa_exposition_sample_t *sample, const char *start,
+                                const char *end)
+{
+    const char *stop = sa_exposition__skip_value(start, end);
+    double milliseconds;
+
+    if (!stop) {
+        return NULL;
+    }
+    milliseconds = strtod(start, NULL) * 1000.0;
+    /* NaN fails both; the text format has no time before 1970 */
+    if (!(milliseconds > -1.0 && milliseconds < 9.2e18)) {
+        return NULL;
+    }
+    sample->stamp.start = sample->stamp_text;
+    sample->stamp.length = (size_t)apr_snprintf(sample->stamp_text, sizeof(sample->stamp_text),
+                                                "%" APR_INT64_T_FMT, (apr_int64_t)milliseconds);
+    return stop;
+}
+
+/* # {trace_id="x"} 0.5 1.5: of no use to readers of the text format.  Left out
+ * without a closer look. */
+static bool is_exemplar(const char *p, const char *end)
+{
+    return *p == '#' && *skip(p + 1, BLANK) == '{' && end - p > 4;
+}
+
+/* What stands behind the value at P. */
+static bool read_open_tail(sa_exposition_sample_t *sample, const char *p, const char *end,
+                           sa_exposition_fault_t *fault)
+{
+    const char *start = skip(p, BLANK);
+
+    if (start != end && *start != '#') {
+        p = read_seconds(sample, start, end);
+        if (!p) {
+            return refuse(fault, start, "not a timestamp");
+        }
+        start = skip(p, BLANK);
+    }
+    return start == end || is_exemplar(start, end)
+               ? true
+               : refuse(fault, start, "something follows the timestamp");
+}
+
+static bool read_tail(sa_exposition_sample_t *sample, const char *p, const char *end, bool open,
                       sa_exposition_fault_t *fault)
 {
     const char *start = skip(p, BLANK);
@@ -346,6 +433,9 @@ static bool read_tail(sa_exposition_sample_t *sample, const char *p, const char 
     }
     sample->value.start = start;
     sample->value.length = (size_t)(p - start);
+    if (open) {
+        return read_open_tail(sample, p, end, fault);
+    }
     start = skip(p, BLANK);
     if (start == end) {
         return true;
@@ -361,14 +451,15 @@ static bool read_tail(sa_exposition_sample_t *sample, const char *p, const char 
 }
 
 bool sa_exposition__read_sample(sa_exposition_sample_t *sample, const char *line,
-                                const char *end, const char *limit,
-                                sa_exposition_names_t watched, sa_exposition_fault_t *fault)
+                                const char *end, const sa_exposition_reading_t *reading,
+                                sa_exposition_fault_t *fault)
 {
+    const char *limit = reading->limit;
     const char *p = line;
 
     memset(sample, 0, offsetof(sa_exposition_sample_t, pairs));
     if (is(*p, METRIC_FIRST)) {
-        p = skip(p + 1, METRIC_REST);
+        p = skip_name(p, end, &reading->guess);
         sample->name.start = line;
         sample->name.length = (size_t)(p - line);
         if (*p != '{') {
@@ -377,7 +468,7 @@ bool sa_exposition__read_sample(sa_exposition_sample_t *sample, const char *line
             if (*next != '{') {
                 return next == p && p != end
                            ? refuse(fault, p, "a byte that no metric name has")
-                           : read_tail(sample, next, end, fault);
+                           : read_tail(sample, next, end, reading->open, fault);
             }
             p = next;
         }
@@ -388,39 +479,61 @@ bool sa_exposition__read_sample(sa_exposition_sample_t *sample, const char *line
         return refuse(fault, p, "a metric name must begin here");
     }
     if (p) {
-        p = read_pairs(sample, p, end, limit, watched, fault);
+        p = read_pairs(sample, p, end, limit, reading->watched, fault);
     }
-    return p ? read_tail(sample, p, end, fault) : false;
+    return p ? read_tail(sample, p, end, reading->open, fault) : false;
 }
 
-static bool is_type_word(const sa_exposition_text_t *text)
-{
-    static const char *const words[] = {"counter", "gauge", "histogram", "summary", "untyped"};
+#define TEXT(text) {text, sizeof(text) - 1}
+#define WORD(text) .word = TEXT(text), .written = TEXT(text)
 
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strlen(words[i]) == text->length &&
-            memcmp(words[i], text->start, text->length) == 0) {
-            return true;
+const sa_exposition_type_t sa_exposition__types[] = {
+    [SA_KIND_NONE] = {WORD("")},
+    [SA_KIND_COUNTER] = {WORD("counter"), .suffix = TEXT("_total"),
+                         .members = {TEXT("_total"), TEXT("_created")}},
+    [SA_KIND_GAUGE] = {WORD("gauge")},
+    [SA_KIND_HISTOGRAM] = {WORD("histogram"), .members = {TEXT("_bucket"), TEXT("_sum"),
+                                                          TEXT("_count"), TEXT("_created")}},
+    [SA_KIND_SUMMARY] = {WORD("summary"),
+                         .members = {TEXT("_sum"), TEXT("_count"), TEXT("_created")}},
+    [SA_KIND_UNTYPED] = {WORD("untyped")},
+    [SA_KIND_UNKNOWN] = {TEXT("unknown"), TEXT("untyped"), .open_only = true},
+    [SA_KIND_INFO] = {TEXT("info"), TEXT("gauge"), .open_only = true, .suffix = TEXT("_info"),
+                      .members = {TEXT("_info")}},
+    [SA_KIND_STATESET] = {TEXT("stateset"), TEXT("gauge"), .open_only = true},
+    [SA_KIND_GAUGEHISTOGRAM] = {TEXT("gaugehistogram"), TEXT("untyped"), .open_only = true,
+                                .members = {TEXT("_bucket"), TEXT("_gsum"), TEXT("_gcount")}}
+};
+
+static sa_exposition_kind_t find_kind(const char *start, size_t length, bool open)
+{
+    for (int i = SA_KIND_NONE + 1; i <= SA_KIND_GAUGEHISTOGRAM; i++) {
+        const sa_exposition_type_t *type = &sa_exposition__types[i];
+
+        if ((open || !type->open_only) && type->word.length == length &&
+            memcmp(type->word.start, start, length) == 0) {
+            return (sa_exposition_kind_t)i;
         }
     }
-    return false;
+    return SA_KIND_NONE;
 }
 
 static const char *read_meta_name(sa_exposition_meta_t *meta, const char *p, const char *end,
-                                  const char *limit, sa_exposition_fault_t *fault)
+                                  const sa_exposition_reading_t *reading,
+                                  sa_exposition_fault_t *fault)
 {
     const char *start = p;
     bool odd = false;
 
     meta->quoted = *p == '"';
     if (meta->quoted) {
-        p = read_quoted(&meta->name, p, end, limit, &odd, fault);
+        p = read_quoted(&meta->name, p, end, reading->limit, &odd, fault);
         if (p && (odd || meta->name.length == 0)) {
             refuse(fault, start, "not a metric name");
             return NULL;
         }
     } else if (is(*p, METRIC_FIRST)) {
-        p = skip(p + 1, METRIC_REST);
+        p = skip_name(p, end, &reading->guess);
         meta->name.start = start;
         meta->name.length = (size_t)(p - start);
     } else {
@@ -434,16 +547,16 @@ static const char *read_meta_name(sa_exposition_meta_t *meta, const char *p, con
     return p;
 }
 
-static bool read_type(sa_exposition_meta_t *meta, const char *p, const char *end,
+static bool read_type(sa_exposition_meta_t *meta, const char *p, const char *end, bool open,
                       sa_exposition_fault_t *fault)
 {
     p = skip(p, BLANK);
     while (end > p && is(end[-1], BLANK)) {
         end--;
     }
-    meta->text.start = p;
-    meta->text.length = (size_t)(end - p);
-    return is_type_word(&meta->text) ? true : refuse(fault, p, "not a type of metric");
+    meta->kind = find_kind(p, (size_t)(end - p), open);
+    meta->text = sa_exposition__types[meta->kind].written;
+    return meta->kind != SA_KIND_NONE ? true : refuse(fault, p, "not a type of metric");
 }
 
 static bool read_help(sa_exposition_meta_t *meta, const char *p, const char *end,
@@ -457,7 +570,7 @@ static bool read_help(sa_exposition_meta_t *meta, const char *p, const char *end
 }
 
 bool sa_exposition__read_comment(sa_exposition_meta_t *meta, bool *is_meta, const char *line,
-                                 const char *end, const char *limit,
+                                 const char *end, const sa_exposition_reading_t *reading,
                                  sa_exposition_fault_t *fault)
 {
     const char *p = skip(line + 1, BLANK);
@@ -471,10 +584,10 @@ bool sa_exposition__read_comment(sa_exposition_meta_t *meta, bool *is_meta, cons
         return true;
     }
     *is_meta = true;
-    p = read_meta_name(meta, skip(p + 4, BLANK), end, limit, fault);
+    p = read_meta_name(meta, skip(p + 4, BLANK), end, reading, fault);
     if (!p) {
         return false;
     }
-    return meta->is_type ? read_type(meta, p, end, fault)
-                         : read_help(meta, p, end, limit, fault);
+    return meta->is_type ? read_type(meta, p, end, reading->open, fault)
+                         : read_help(meta, p, end, reading->limit, fault);
 }
