@@ -152,6 +152,9 @@ SA_TEST(a_report_larger_than_the_spool_is_refused_and_nothing_is_dropped_for_it)
     apr_pool_destroy(spool_pool);
 }
 
+/* Some time in 2026. */
+#define NOON (1780000000 * APR_INT64_C(1000000))
+
 SA_TEST(old_reports_expire_from_the_old_end_only)
 {
     const char *directory = sa_test_dir(pool);
@@ -161,18 +164,39 @@ SA_TEST(old_reports_expire_from_the_old_end_only)
 
     SA_ASSERT_OK(sa_spool_open(&spool, apr_pstrcat(pool, directory, "/db", NULL), &limits,
                                spool_pool));
-    append(spool, "a", 1000);
-    append(spool, "b", 1050);
-    append(spool, "c", 1200);
-    append(spool, "d", 10);         /* made while the clock was wrong */
-    append(spool, "e", 1210);
-    SA_ASSERT_OK(sa_spool_expire(spool, 1200));
+    append(spool, "a", NOON);
+    append(spool, "b", NOON + 50);
+    append(spool, "c", NOON + 200);
+    append(spool, "d", NOON - 1000);        /* made while the clock was wrong */
+    append(spool, "e", NOON + 210);
+    SA_ASSERT_OK(sa_spool_expire(spool, NOON + 200));
     ck_assert_uint_eq(state_of(spool).reports, 3);
     ck_assert_uint_eq(state_of(spool).dropped, 2);
-    ck_assert_int_eq(state_of(spool).oldest_at, 1200);
-    SA_ASSERT_OK(sa_spool_expire(spool, 99999));
+    ck_assert_int_eq(state_of(spool).oldest_at, NOON + 200);
+    SA_ASSERT_OK(sa_spool_expire(spool, NOON + 99999));
     ck_assert_uint_eq(state_of(spool).reports, 0);
     ck_assert_uint_eq(state_of(spool).dropped, 5);
+    apr_pool_destroy(spool_pool);
+}
+
+SA_TEST(a_report_made_while_the_clock_was_not_set_has_no_age)
+{
+    const char *directory = sa_test_dir(pool);
+    apr_pool_t *spool_pool = sa_pool_create(pool);
+    const sa_spool_limits_t limits = {.max_bytes = wide.max_bytes, .max_age = 100};
+    const apr_int64_t first = 1;
+    sa_spool_t *spool;
+
+    SA_ASSERT_OK(sa_spool_open(&spool, apr_pstrcat(pool, directory, "/db", NULL), &limits,
+                               spool_pool));
+    append(spool, "boot", 42 * APR_INT64_C(1000000));       /* 1970: no clock yet */
+    append(spool, "old", NOON);
+    SA_ASSERT_OK(sa_spool_expire(spool, NOON + 99999));
+    ck_assert_uint_eq(state_of(spool).reports, 2);          /* it also keeps what is behind it */
+    SA_ASSERT_OK(sa_spool_remove(spool, &first, 1));
+    SA_ASSERT_OK(sa_spool_expire(spool, NOON + 99999));
+    ck_assert_uint_eq(state_of(spool).reports, 0);
+    ck_assert_uint_eq(state_of(spool).dropped, 1);
     apr_pool_destroy(spool_pool);
 }
 
@@ -286,6 +310,8 @@ SA_TEST_MAIN("spool", a_report_comes_back_as_it_went_in,
              reading_goes_on_behind_a_number_and_stops_at_a_size,
              a_full_spool_drops_the_oldest_and_counts_them,
              a_report_larger_than_the_spool_is_refused_and_nothing_is_dropped_for_it,
-             old_reports_expire_from_the_old_end_only, removing_takes_holes_and_unknown_numbers,
+             old_reports_expire_from_the_old_end_only,
+             a_report_made_while_the_clock_was_not_set_has_no_age,
+             removing_takes_holes_and_unknown_numbers,
              a_quarantined_report_is_kept_aside_and_not_read_again,
              what_is_no_spool_is_set_aside_and_a_new_one_begun, the_database_is_private)
