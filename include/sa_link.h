@@ -94,9 +94,14 @@ sa_error_t *sa_link_publish(sa_link_t *link, const char *subject, const char *he
 sa_error_t *sa_link_publish_acked(sa_link_t *link, const char *subject, const char *headers,
                                   const char *msg_id, const void *data, size_t length,
                                   apr_uint64_t token) SA_MUST_CHECK;
+/* Has the bus denied publishing to SUBJECT, since the last reload? */
+bool sa_link_is_denied(sa_link_t *link, const char *subject);
 /* A round trip to the server within TIMEOUT: what was published before it has
  * arrived when this succeeds. */
 sa_error_t *sa_link_probe(sa_link_t *link, apr_interval_time_t timeout) SA_MUST_CHECK;
+
+/* A stream's name; longer ones are not taken note of. */
+#define SA_LINK_STREAM_NAME 64
 
 /* What a JetStream server said (NATS API, PubAck; status 503 when nobody
  * listens to the subject). */
@@ -104,9 +109,22 @@ typedef struct sa_link_ack_t {
     bool stored;
     bool duplicate;         /* stored before, under the same message id */
     bool no_stream;         /* 503: no stream binds the subject */
+    apr_uint64_t seq;       /* where it is stored, and in which stream */
+    char stream[SA_LINK_STREAM_NAME];
     int error_code;         /* err_code of the API, 0 if none */
     char error[128];        /* for people */
 } sa_link_ack_t;
 void sa_link_read_ack(sa_link_ack_t *ack, const sa_link_message_t *message);
+
+/* What a JetStream server said to $JS.API.STREAM.MSG.GET.{stream} or to
+ * $JS.API.STREAM.NAMES (NATS JetStream API). */
+typedef struct sa_link_stored_t {
+    bool found;             /* a message; MSG.GET */
+    bool missing;           /* there is none */
+    apr_uint64_t seq;
+    char msg_id[128];       /* its Nats-Msg-Id, "" if it has none */
+    char stream[SA_LINK_STREAM_NAME];   /* the first name; STREAM.NAMES */
+} sa_link_stored_t;
+void sa_link_read_stored(sa_link_stored_t *stored, const sa_link_message_t *message);
 
 #endif

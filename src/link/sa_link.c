@@ -140,8 +140,8 @@ void sa_link__release(sa_link__conn_t *conn)
 
     sa_os_mutex_lock(link->mutex);
     conn->users--;
-    if (conn->users == 0) {
-        sa_os_cond_broadcast(link->cond);
+    if (conn->users == 0 && conn != link->conn) {
+        sa_os_cond_broadcast(link->cond);       /* its end waits for us */
     }
     sa_os_mutex_unlock(link->mutex);
 }
@@ -234,19 +234,36 @@ static void begin(sa_link_t *link, sa_link__conn_t *conn)
     tell_edge(link, true);
 }
 
+/* nats.c tests a silent connection by the wall clock: once that is set back, the
+ * next test is that much later.  Small steps are left alone. */
+static bool is_clock_set_back(sa_link__conn_t *conn)
+{
+    apr_interval_time_t ahead = sa_time_now() - sa_time_mono();
+
+    conn->set_back = conn->ahead - ahead > conn->link->settings->ping_interval;
+    conn->ahead = ahead;
+    return conn->set_back;
+}
+
 /* Until the connection ends, or is to end. */
 static void watch(sa_link_t *link, sa_link__conn_t *conn)
 {
+    apr_interval_time_t look = sa_time_mono();
     bool over = false;
 
     while (!over) {
+        if (sa_time_mono() >= look) {
+            look = sa_time_mono() + link->settings->ping_interval;
+        }
         sa_os_mutex_lock(link->mutex);
-        while (!link->stopping && !link->fresh && !conn->closed && !link->news) {
-            sa_os_cond_wait(link->cond, link->mutex, SA_OS_NEVER);
+        while (!link->stopping && !link->fresh && !conn->closed && !link->news
+               && sa_time_mono() < look) {
+            sa_os_cond_wait(link->cond, link->mutex, look);
         }
         over = link->stopping || link->fresh || conn->closed;
         sa_os_mutex_unlock(link->mutex);
         sa_link__say_news(link);
+        over = over || is_clock_set_back(conn);
     }
 }
 
@@ -276,6 +293,10 @@ static void say_end(sa_link_t *link, sa_link__conn_t *conn)
     if (sa_link__is_interrupted(link)) {
         SA_LOG(link_closed, SA_S("url", conn->url->text));
         return;
+    }
+    if (conn->set_back) {
+        failure.event = SA_EVENT_link_lost;
+        apr_cpystrn(failure.reason, "the wall clock was set back", sizeof(failure.reason));
     }
     if (failure.event != SA_EVENT_link_lost) {
         say_failure(conn->url, &failure);

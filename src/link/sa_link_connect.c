@@ -247,6 +247,7 @@ static sa_link__conn_t *conn_create(sa_link_t *link, const sa_link__url_t *url)
     conn->pool = pool;
     conn->link = link;
     conn->url = url;
+    conn->ahead = sa_time_now() - sa_time_mono();
     return conn;
 }
 

@@ -109,6 +109,8 @@ typedef struct sa_link__conn_t {
     const sa_link__url_t *url;
     apr_int64_t max_payload;
     apr_interval_time_t since;
+    apr_interval_time_t ahead;      /* the wall clock of the monotonic one, at the last look */
+    bool set_back;                  /* the wall clock was: no test of a silent connection comes */
     sa_link__live_t live[SA_LINK_SUBSCRIPTIONS + 1];
     int live_count;
     int users;                  /* (m) */

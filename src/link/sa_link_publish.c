@@ -157,10 +157,19 @@ static sa_error_t *too_large(size_t size, apr_int64_t limit)
                     size, limit);
 }
 
-static sa_error_t *send_msg(sa_link__conn_t *conn, natsMsg *msg, const char *subject)
-{
-    natsStatus status = natsConnection_PublishMsg(conn->nc, msg);
+/* What is to be sent, as the callers give it. */
+typedef struct outgoing_t {
+    const char *subject;
+    const char *reply;
+    const char *headers;
+    const char *msg_id;
+    const void *data;
+    size_t length;
+} outgoing_t;
 
+/* What became of handing a message to nats.c. */
+static sa_error_t *outcome(sa_link__conn_t *conn, natsStatus status, const char *subject)
+{
     if (status == NATS_OK) {
         return SA_OK;
     }
@@ -176,53 +185,74 @@ static sa_error_t *send_msg(sa_link__conn_t *conn, natsMsg *msg, const char *sub
     return SA_OK;
 }
 
-/* MSG is sent and stays the caller's. */
-static sa_error_t *send_checked(sa_link_t *link, natsMsg *msg, const char *subject,
-                                const char *headers, const char *msg_id, size_t length)
+/* MSG, or with NULL the same without headers: a natsMsg is freed in a thread of
+ * nats.c's own, which each one wakes, and an answer can do without. */
+static natsStatus hand_to_library(natsConnection *nc, natsMsg *msg, const outgoing_t *out)
+{
+    if (msg) {
+        return natsConnection_PublishMsg(nc, msg);
+    }
+    if (out->reply) {
+        return natsConnection_PublishRequest(nc, out->subject, out->reply, out->data,
+                                             (int)out->length);
+    }
+    return natsConnection_Publish(nc, out->subject, out->data, (int)out->length);
+}
+
+/* MSG is sent and stays the caller's; NULL: OUT has no headers. */
+static sa_error_t *send_checked(sa_link_t *link, natsMsg *msg, const outgoing_t *out)
 {
     apr_int64_t limit = current_limit(link);
     sa_link__conn_t *conn;
     sa_error_t *err;
     size_t size = 0;
 
-    SA_TRY(fill_headers(msg, &size, headers, msg_id));
-    if ((apr_uint64_t)size + length > (apr_uint64_t)limit) {
-        return too_large(size + length, limit);
+    if (msg) {
+        SA_TRY(fill_headers(msg, &size, out->headers, out->msg_id));
+    }
+    if ((apr_uint64_t)size + out->length > (apr_uint64_t)limit) {
+        return too_large(size + out->length, limit);
     }
     conn = sa_link__acquire(link);
     if (!conn) {
         return sa_error(SA_ERR_LINK_DOWN, NULL, NULL);
     }
-    err = send_msg(conn, msg, subject);
+    err = outcome(conn, hand_to_library(conn->nc, msg, out), out->subject);
     sa_link__release(conn);
     if (!err) {
         sa_stats_add(SA_STAT_link_out_msgs, 1);
-        sa_stats_add(SA_STAT_link_out_bytes, length);
+        sa_stats_add(SA_STAT_link_out_bytes, out->length);
     }
     return err;
 }
 
-static sa_error_t *publish(sa_link_t *link, const char *subject, const char *reply,
-                           const char *headers, const char *msg_id, const void *data,
-                           size_t length)
+static bool has_headers(const outgoing_t *out)
+{
+    return out->msg_id || (out->headers && out->headers[0]);
+}
+
+static sa_error_t *publish(sa_link_t *link, const outgoing_t *out)
 {
     apr_int64_t limit = current_limit(link);
-    natsMsg *msg;
+    natsMsg *msg = NULL;
     sa_error_t *err;
 
-    if (!sa_link_is_subject(subject)) {
+    if (!sa_link_is_subject(out->subject)) {
         return sa_error(SA_ERR_PARSE, NULL, "not a subject that can be published to");
     }
-    if (length > (apr_uint64_t)limit) {
-        return too_large(length, limit);
+    if (out->length > (apr_uint64_t)limit) {
+        return too_large(out->length, limit);
     }
     if (!sa_link_is_up(link)) {
         return sa_error(SA_ERR_LINK_DOWN, NULL, NULL);
     }
-    SA_TRY(sa_link__error(natsMsg_Create(&msg, subject, reply, length > 0 ? data : NULL,
-                                         (int)length),
-                          "cannot make a message"));
-    err = send_checked(link, msg, subject, headers, msg_id, length);
+    if (has_headers(out)) {
+        SA_TRY(sa_link__error(natsMsg_Create(&msg, out->subject, out->reply,
+                                             out->length > 0 ? out->data : NULL,
+                                             (int)out->length),
+                              "cannot make a message"));
+    }
+    err = send_checked(link, msg, out);
     natsMsg_Destroy(msg);
     return err;
 }
@@ -230,7 +260,11 @@ static sa_error_t *publish(sa_link_t *link, const char *subject, const char *rep
 sa_error_t *sa_link_publish(sa_link_t *link, const char *subject, const char *headers,
                             const void *data, size_t length)
 {
-    return publish(link, subject, NULL, headers, NULL, data, length);
+    const outgoing_t out = {
+        .subject = subject, .headers = headers, .data = data, .length = length
+    };
+
+    return publish(link, &out);
 }
 
 sa_error_t *sa_link_publish_acked(sa_link_t *link, const char *subject, const char *headers,
@@ -238,10 +272,14 @@ sa_error_t *sa_link_publish_acked(sa_link_t *link, const char *subject, const ch
                                   apr_uint64_t token)
 {
     char reply[sizeof(link->inbox) + 18];
+    const outgoing_t out = {
+        .subject = subject, .reply = reply, .headers = headers, .msg_id = msg_id, .data = data,
+        .length = length
+    };
 
     SA_ASSERT(link->ack);
     apr_snprintf(reply, sizeof(reply), "%s.%" APR_UINT64_T_HEX_FMT, link->inbox, token);
-    return publish(link, subject, reply, headers, msg_id, data, length);
+    return publish(link, &out);
 }
 
 sa_error_t *sa_link_probe(sa_link_t *link, apr_interval_time_t timeout)

@@ -236,6 +236,19 @@ bool sa_link__note_denial(sa_link_t *link, const char *text)
     return true;
 }
 
+bool sa_link_is_denied(sa_link_t *link, const char *subject)
+{
+    bool denied = false;
+
+    sa_os_mutex_lock(link->mutex);
+    for (const sa_link__denial_t *denial = link->denials; denial && !denied;
+         denial = denial->next) {
+        denied = denial->publish && strcmp(denial->subject, subject) == 0;
+    }
+    sa_os_mutex_unlock(link->mutex);
+    return denied;
+}
+
 void sa_link__forget_denials(sa_link_t *link)
 {
     apr_pool_clear(link->denial_pool);

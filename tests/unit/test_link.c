@@ -161,6 +161,36 @@ SA_TEST(a_reload_moves_to_the_new_server_at_once)
     fixture_close(fixture);
 }
 
+/* A wall clock that a test sets. */
+static _Atomic apr_time_t wall_offset;
+
+static apr_time_t wall(void *baton)
+{
+    (void)baton;
+    return apr_time_now() + wall_offset;
+}
+
+SA_TEST(a_wall_clock_that_is_set_back_makes_the_connection_anew)
+{
+    const sa_clock_t clock = {.now = wall};
+    sa_test_server_t *server = sa_test_server_start("", 0, pool);
+    fixture_t *fixture;
+
+    sa_time_set_clock(&clock);
+    fixture = fixture_open(pool);
+    fixture_start(fixture, fixture_config_for(fixture, sa_test_server_url(server),
+                                              "  ping_interval: 1s\n"));
+    fixture_wait_ups(fixture, 1);
+    wall_offset = apr_time_from_sec(7200);
+    apr_sleep(apr_time_from_msec(1500));
+    ck_assert_int_eq(fixture_count_log(fixture, "link_down", ""), 0);   /* forward is harmless */
+    wall_offset = apr_time_from_sec(3600);
+    fixture_wait_ups(fixture, 2);
+    ck_assert_int_eq(fixture_count_log(fixture, "link_down", "the wall clock was set back"), 1);
+    fixture_close(fixture);
+    sa_time_set_clock(NULL);
+}
+
 SA_TEST(fifty_reconnects_leave_no_descriptor_and_no_thread)
 {
     sa_test_server_t *servers[2] = { sa_test_server_start("", 0, pool),
@@ -673,6 +703,7 @@ SA_TEST_MAIN("link", a_link_comes_up_and_hears_what_it_subscribed_to,
              a_restarted_server_is_found_again_with_the_subscriptions,
              after_a_loss_the_wait_comes_before_the_first_attempt,
              a_reload_moves_to_the_new_server_at_once,
+             a_wall_clock_that_is_set_back_makes_the_connection_anew,
              fifty_reconnects_leave_no_descriptor_and_no_thread,
              a_link_that_never_started_can_be_stopped,
              a_stop_does_not_wait_for_a_server_that_says_nothing,
