@@ -35,22 +35,43 @@ static void on_edge(void *baton, bool up)
     sa_queue_wake(outbox->mailbox);
 }
 
+/* The answer to an inquiry; one is under way at a time. */
+static void on_stored(sa_outbox_t *outbox, apr_uint64_t token, const sa_link_message_t *message)
+{
+    sa_link_stored_t stored;
+
+    sa_link_read_stored(&stored, message);
+    sa_os_mutex_lock(outbox->mutex);
+    outbox->stored = stored;
+    outbox->stored_token = token;
+    outbox->stored_pending = true;
+    sa_os_mutex_unlock(outbox->mutex);
+    sa_queue_wake(outbox->mailbox);
+}
+
 static void on_ack(void *baton, apr_uint64_t token, sa_link_message_t **message)
 {
     sa_outbox_t *outbox = baton;
     sa_link_ack_t ack;
     bool first = false;
 
+    if (token & SA_TOKEN_DOUBT) {
+        on_stored(outbox, token, *message);
+        return;
+    }
     sa_link_read_ack(&ack, *message);
     sa_os_mutex_lock(outbox->mutex);
     if (ack.error[0]) {
         memcpy(outbox->ack_error, ack.error, sizeof(outbox->ack_error));
     }
+    if (ack.stored && !(token & SA_TOKEN_TWIN)) {
+        memcpy(outbox->ack_stream, ack.stream, sizeof(outbox->ack_stream));
+    }
     /* With no room the note is lost: the report is offered again and answered
      * with "duplicate". */
     if (outbox->ack_count < SA_OUTBOX_ACKS_MAX) {
         outbox->acks[outbox->ack_count] = (sa_outbox_ack_t){
-            token, ack.error_code, ack.stored, ack.duplicate, ack.no_stream
+            token, ack.seq, ack.error_code, ack.stored, ack.duplicate, ack.no_stream
         };
         first = outbox->ack_count == 0;
         outbox->ack_count++;
@@ -199,10 +220,29 @@ static void handle_acks(sa_outbox_t *outbox)
         for (int i = 0; i < count; i++) {
             if (acks[i].token & SA_TOKEN_TWIN) {
                 sa_outbox__latest_ack(outbox, &acks[i]);
-            } else {
-                sa_outbox__durable_ack(outbox, (apr_int64_t)acks[i].token, &acks[i]);
+            } else if (acks[i].token >> SA_TOKEN_SEQ_BITS == outbox->durable.life) {
+                sa_outbox__durable_ack(outbox,
+                    (apr_int64_t)(acks[i].token & ((APR_UINT64_C(1) << SA_TOKEN_SEQ_BITS) - 1)),
+                    &acks[i]);
             }
         }
+    }
+}
+
+static void handle_stored(sa_outbox_t *outbox)
+{
+    sa_link_stored_t stored;
+    apr_uint64_t token;
+    bool pending;
+
+    sa_os_mutex_lock(outbox->mutex);
+    pending = outbox->stored_pending;
+    token = outbox->stored_token;
+    stored = outbox->stored;
+    outbox->stored_pending = false;
+    sa_os_mutex_unlock(outbox->mutex);
+    if (pending) {
+        sa_outbox__doubt_answer(outbox, token, &stored);
     }
 }
 
@@ -227,16 +267,55 @@ static void handle_edge(sa_outbox_t *outbox)
     }
 }
 
+static sa_outbox_settings_t read_settings(const sa_config_t *config)
+{
+    return (sa_outbox_settings_t){
+        .limits = {.max_bytes = (apr_uint64_t)config->spool_max_size,
+                   .max_age = config->spool_max_age},
+        .window = (int)config->spool_window,
+        .ack_timeout = config->spool_ack_timeout,
+        .duplicate_window = config->spool_duplicate_window,
+        .drain_rate = config->spool_drain_rate,
+        .drain_spread = config->spool_drain_spread
+    };
+}
+
+static void use_settings(sa_durable_t *durable, const sa_outbox_settings_t *settings)
+{
+    durable->window = settings->window;
+    durable->ack_timeout = settings->ack_timeout;
+    durable->duplicate_window = settings->duplicate_window;
+    durable->drain_rate = settings->drain_rate;
+    durable->drain_spread = settings->drain_spread;
+}
+
 static void handle_reload(sa_outbox_t *outbox)
 {
     sa_os_mutex_lock(outbox->mutex);
     if (outbox->reload_pending) {
         outbox->reload_pending = false;
-        sa_spool_set_limits(outbox->durable.spool, &outbox->new_limits);
-        outbox->durable.window = outbox->new_window;
-        outbox->durable.ack_timeout = outbox->new_ack_timeout;
+        sa_spool_set_limits(outbox->durable.spool, &outbox->settings.limits);
+        use_settings(&outbox->durable, &outbox->settings);
     }
     sa_os_mutex_unlock(outbox->mutex);
+}
+
+/* Once a minute what is too old goes.  Of a spool that is not open, because the
+ * disk refused it at the start or in the middle of a rescue, this is the next
+ * attempt; what an earlier life left in it may have been offered. */
+static void tend_spool(sa_outbox_t *outbox)
+{
+    sa_durable_t *durable = &outbox->durable;
+    bool open = sa_spool_is_open(durable->spool);
+
+    if (sa_time_mono() < (open ? outbox->expire_at : durable->disk_retry_at)) {
+        return;
+    }
+    sa_outbox__durable_expire(outbox);
+    outbox->expire_at = sa_time_mono() + EXPIRE_INTERVAL;
+    if (!open && sa_spool_is_open(durable->spool)) {
+        sa_outbox__doubt_open(durable);
+    }
 }
 
 /* Everything that can be done without waiting; returns when there is more. */
@@ -248,11 +327,9 @@ static apr_interval_time_t turn(sa_outbox_t *outbox)
     handle_reload(outbox);
     handle_edge(outbox);
     handle_acks(outbox);
+    handle_stored(outbox);
+    tend_spool(outbox);
     sa_outbox__durable_commit(outbox);
-    if (sa_time_mono() >= outbox->expire_at) {
-        sa_outbox__durable_expire(outbox);
-        outbox->expire_at = sa_time_mono() + EXPIRE_INTERVAL;
-    }
     durable = sa_outbox__durable_turn(outbox);
     latest = sa_outbox__latest_turn(outbox);
     return durable < latest ? durable : latest;
@@ -293,6 +370,9 @@ static apr_interval_time_t next_wake(sa_outbox_t *outbox, apr_interval_time_t du
 {
     sa_spool_state_t state;
 
+    if (!sa_spool_is_open(outbox->durable.spool)) {
+        return outbox->durable.disk_retry_at < due ? outbox->durable.disk_retry_at : due;
+    }
     sa_spool_read_state(&state, outbox->durable.spool);
     if (state.reports > 0 && outbox->expire_at < due) {
         return outbox->expire_at;
@@ -326,6 +406,9 @@ static void run(void *baton)
         }
         wait_for_reports(outbox, due);
     }
+    if (!sa_spool_is_open(outbox->durable.spool)) {
+        sa_outbox__durable_expire(outbox);      /* one last try, for what waits in memory */
+    }
     sa_outbox__durable_finish(outbox);
     sa_outbox__latest_finish(outbox);
     sa_pulse_idle(outbox->pulse);
@@ -358,20 +441,26 @@ void sa_outbox_on_edge(sa_outbox_t *outbox, sa_outbox_edge_fn_t fn, void *baton)
 
 sa_error_t *sa_outbox__open(sa_outbox_t *outbox, const sa_config_t *config)
 {
-    const sa_spool_limits_t limits = {
-        .max_bytes = (apr_uint64_t)config->spool_max_size, .max_age = config->spool_max_age
-    };
+    const sa_outbox_settings_t settings = read_settings(config);
     const char *path = apr_pstrcat(outbox->pool, config->paths_state, "/spool.db", NULL);
+    sa_error_t *err;
 
     outbox->code = apr_pstrdup(outbox->pool, config->code);
     outbox->subject_prefix = apr_pstrcat(outbox->pool, config->subject_prefix, ".", config->code,
                                          ".", NULL);
     sa_outbox__durable_init(&outbox->durable, outbox->pool);
     sa_outbox__latest_init(&outbox->latest);
-    outbox->durable.window = (int)config->spool_window;
-    outbox->durable.ack_timeout = config->spool_ack_timeout;
+    use_settings(&outbox->durable, &settings);
     outbox->pulse = sa_pulse_create("outbox", outbox->pool);
-    return sa_spool_open(&outbox->durable.spool, path, &limits, outbox->pool);
+    err = sa_spool_open(&outbox->durable.spool, path, &settings.limits, outbox->pool);
+    if (!outbox->durable.spool) {
+        return err;
+    }
+    /* A disk that refuses keeps nobody from seeing that we are here: the first turn
+     * tries once more, and says so. */
+    sa_error_clear(err);
+    sa_outbox__durable_begin(&outbox->durable);
+    return SA_OK;
 }
 
 sa_error_t *sa_outbox_start(sa_outbox_t *outbox, const sa_config_t *config)
@@ -385,10 +474,7 @@ sa_error_t *sa_outbox_start(sa_outbox_t *outbox, const sa_config_t *config)
 void sa_outbox_reload(sa_outbox_t *outbox, const sa_config_t *config)
 {
     sa_os_mutex_lock(outbox->mutex);
-    outbox->new_limits.max_bytes = (apr_uint64_t)config->spool_max_size;
-    outbox->new_limits.max_age = config->spool_max_age;
-    outbox->new_window = (int)config->spool_window;
-    outbox->new_ack_timeout = config->spool_ack_timeout;
+    outbox->settings = read_settings(config);
     outbox->reload_pending = true;
     sa_os_mutex_unlock(outbox->mutex);
     sa_queue_wake(outbox->mailbox);

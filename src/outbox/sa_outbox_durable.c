@@ -31,8 +31,11 @@ void sa_outbox__durable_init(sa_durable_t *durable, apr_pool_t *pool)
     durable->batch_pool = sa_pool_create(pool);
     /* not zeroed: only what the window uses becomes memory */
     durable->flights = apr_palloc(pool, SA_OUTBOX_WINDOW_MAX * sizeof(*durable->flights));
+    durable->acked = apr_palloc(pool, SA_OUTBOX_ACKED_MAX * sizeof(*durable->acked));
     sa_backoff_init(&durable->backoff, RETRY_FIRST, RETRY_MAX);
     sa_backoff_init(&durable->disk_backoff, RETRY_FIRST, DISK_RETRY_MAX);
+    sa_random_init(&durable->random);
+    sa_outbox__doubt_init(&durable->doubt, pool);
 }
 
 static void show_state(sa_durable_t *durable)
@@ -44,6 +47,20 @@ static void show_state(sa_durable_t *durable)
     sa_stats_set(SA_STAT_spool_bytes, state.bytes);
     sa_stats_set(SA_STAT_spool_oldest_at, (apr_uint64_t)state.oldest_at);
     sa_stats_set(SA_STAT_reports_dropped, state.dropped);
+}
+
+void sa_outbox__durable_begin(sa_durable_t *durable)
+{
+    sa_outbox__doubt_open(durable);
+    show_state(durable);
+}
+
+static void drop_batch(sa_durable_t *durable)
+{
+    apr_pool_clear(durable->batch_pool);
+    durable->batch = NULL;
+    durable->batch_count = 0;
+    durable->batch_next = 0;
 }
 
 /* ---- accepting ------------------------------------------------------------ */
@@ -88,8 +105,30 @@ static void forget_waiting(sa_durable_t *durable)
     durable->waiting_count = 0;
 }
 
+/* The database is damaged: go on with a new one. */
+static sa_error_t *rescue(sa_durable_t *durable)
+{
+    sa_error_t *err = sa_spool_rescue(durable->spool);
+
+    durable->acked_count = 0;
+    durable->acked_ahead = false;
+    durable->flight_count = 0;
+    durable->life = (durable->life + 1) % SA_TOKEN_LIVES;
+    durable->cursor = 0;
+    drop_batch(durable);
+    sa_outbox__doubt_open(durable);
+    return err;
+}
+
 static void note_disk_failure(sa_durable_t *durable, sa_error_t *err)
 {
+    if (sa_error_has(err, SA_ERR_FILE_CONTENT)) {
+        sa_error_clear(err);
+        err = rescue(durable);
+        if (!err) {
+            return;
+        }
+    }
     if (!durable->disk_failed) {
         durable->disk_failed = true;
         sa_stats_set(SA_STAT_spool_failed, 1);
@@ -116,21 +155,60 @@ static bool is_written(sa_durable_t *durable, sa_error_t *err)
     return true;
 }
 
+/* One that is larger than the whole spool may be would keep the others out. */
+static void refuse_large(sa_report_t *report)
+{
+    sa_error_t *err = sa_error(SA_ERR_TOO_LARGE, NULL, "%s of %" APR_SIZE_T_FMT " bytes is larger "
+                               "than the spool may be; raise spool.max_size", report->name,
+                               (apr_size_t)report->length);
+
+    SA_LOG(report_refused, SA_E(err));
+    sa_error_clear(err);
+    sa_stats_add(SA_STAT_reports_refused, 1);
+    sa_report_destroy(report);
+}
+
+/* An entry for each waiting report; returns how many there are. */
+static int fill_entries(sa_outbox_t *outbox, sa_spool_entry_t *entries)
+{
+    sa_durable_t *durable = &outbox->durable;
+    sa_spool_state_t state;
+    int kept = 0;
+
+    sa_spool_read_state(&state, durable->spool);
+    for (int i = 0; i < durable->waiting_count; i++) {
+        sa_report_t *report = durable->waiting[i];
+
+        fill_entry(outbox, &entries[kept], report, &state);
+        if (sa_spool_takes(durable->spool, &entries[kept])) {
+            durable->waiting[kept++] = report;
+        } else {
+            durable->dropped_said = 0;          /* the next one says it */
+            refuse_large(report);
+        }
+    }
+    durable->waiting_count = kept;
+    return kept;
+}
+
 void sa_outbox__durable_commit(sa_outbox_t *outbox)
 {
     sa_durable_t *durable = &outbox->durable;
     sa_spool_entry_t entries[COMMIT_BATCH];
-    sa_spool_state_t state;
-    int count = durable->waiting_count;
+    int count;
 
-    if (count == 0 || (durable->disk_failed && sa_time_mono() < durable->disk_retry_at)) {
+    if (durable->disk_failed && sa_time_mono() < durable->disk_retry_at) {
         return;
     }
-    sa_spool_read_state(&state, durable->spool);
-    for (int i = 0; i < count; i++) {
-        fill_entry(outbox, &entries[i], durable->waiting[i], &state);
+    count = fill_entries(outbox, entries);
+    if (count == 0) {
+        return;
     }
-    if (!is_written(durable, sa_spool_append(durable->spool, entries, count))) {
+    /* Once more when it failed without the disk's fault: the database was
+     * damaged and there is a new one. */
+    if (!is_written(durable, sa_spool_append(durable->spool, entries, count))
+        && (durable->disk_failed
+            || !is_written(durable, sa_spool_append(durable->spool, entries, count)))) {
         durable->dropped_said = 0;      /* what was to say it is not stored */
         return;
     }
@@ -147,47 +225,59 @@ void sa_outbox__durable_commit(sa_outbox_t *outbox)
 /* Delete what was acknowledged.  While the disk refuses, the list is kept. */
 static void flush_acked(sa_durable_t *durable)
 {
-    if (durable->acked_count > 0
-        && is_written(durable, sa_spool_remove(durable->spool, durable->acked,
-                                                 durable->acked_count))) {
+    if (durable->acked_count == 0) {
+        return;
+    }
+    sa_outbox__doubt_keep_floor(durable);
+    if (is_written(durable, sa_spool_remove(durable->spool, durable->acked,
+                                            durable->acked_count))) {
         durable->acked_count = 0;
+        durable->acked_ahead = false;
+        sa_outbox__doubt_settle(durable);
         show_state(durable);
     }
-}
-
-static void drop_batch(sa_durable_t *durable)
-{
-    apr_pool_clear(durable->batch_pool);
-    durable->batch = NULL;
-    durable->batch_count = 0;
-    durable->batch_next = 0;
 }
 
 /* Forget what is on its way: all of it is offered again, oldest first. */
 static void rewind_window(sa_durable_t *durable)
 {
+    sa_outbox__doubt_add_flights(durable);
     flush_acked(durable);
+    durable->acked_ahead = durable->acked_count > 0;
     durable->flight_count = 0;
     durable->cursor = 0;
     drop_batch(durable);
 }
 
-/* Note that SEQ is to be deleted. */
-static void add_acked(sa_durable_t *durable, apr_int64_t seq)
+void sa_outbox__durable_rewind(sa_outbox_t *outbox)
 {
-    if (durable->acked_count == SA_OUTBOX_REMOVE_BATCH) {
+    rewind_window(&outbox->durable);
+}
+
+void sa_outbox__durable_is_stored(sa_durable_t *durable, apr_int64_t seq)
+{
+    if (durable->acked_count >= SA_OUTBOX_REMOVE_BATCH
+        && !(durable->disk_failed && sa_time_mono() < durable->disk_retry_at)) {
         flush_acked(durable);
     }
-    if (durable->acked_count == SA_OUTBOX_REMOVE_BATCH) {
-        /* The disk still refuses: forget them.  They are offered again and
-         * answered with "duplicate". */
-        durable->acked_count = 0;
-        rewind_window(durable);
+    if (durable->acked_count == SA_OUTBOX_ACKED_MAX) {
+        return;         /* a late answer: it will be offered and answered once more */
     }
     if (durable->acked_count == 0) {
         durable->acked_since = sa_time_mono();
     }
     durable->acked[durable->acked_count++] = seq;
+}
+
+/* Is SEQ stored, and in the spool only because the disk refuses to delete it? */
+static bool is_acked(const sa_durable_t *durable, apr_int64_t seq)
+{
+    for (int i = 0; durable->acked_ahead && i < durable->acked_count; i++) {
+        if (durable->acked[i] == seq) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The place of SEQ among the flights, or -1. */
@@ -222,7 +312,7 @@ static void end_flight(sa_durable_t *durable, apr_int64_t seq)
     }
 }
 
-static void stall(sa_outbox_t *outbox, const char *reason)
+void sa_outbox__durable_stall(sa_outbox_t *outbox, const char *reason)
 {
     sa_durable_t *durable = &outbox->durable;
 
@@ -266,6 +356,16 @@ static bool quarantine(sa_outbox_t *outbox, apr_int64_t seq, const char *reason)
     return true;
 }
 
+static void note_place(sa_outbox_t *outbox, const sa_outbox_ack_t *ack)
+{
+    char stream[SA_LINK_STREAM_NAME];
+
+    sa_os_mutex_lock(outbox->mutex);
+    memcpy(stream, outbox->ack_stream, sizeof(stream));
+    sa_os_mutex_unlock(outbox->mutex);
+    sa_outbox__doubt_note_place(&outbox->durable, stream, ack->stream_seq, ack->duplicate);
+}
+
 void sa_outbox__durable_ack(sa_outbox_t *outbox, apr_int64_t seq, const sa_outbox_ack_t *ack)
 {
     sa_durable_t *durable = &outbox->durable;
@@ -273,7 +373,8 @@ void sa_outbox__durable_ack(sa_outbox_t *outbox, apr_int64_t seq, const sa_outbo
 
     if (ack->stored) {
         end_flight(durable, seq);
-        add_acked(durable, seq);
+        sa_outbox__durable_is_stored(durable, seq);
+        note_place(outbox, ack);
         sa_stats_add(SA_STAT_reports_stored, 1);
         sa_stats_add(SA_STAT_reports_duplicate, ack->duplicate ? 1 : 0);
         note_stored(durable);
@@ -290,8 +391,19 @@ void sa_outbox__durable_ack(sa_outbox_t *outbox, apr_int64_t seq, const sa_outbo
         }
         return;
     }
-    stall(outbox, ack->no_stream ? "no stream binds the subject"
-                                 : sa_outbox__ack_error(outbox, reason));
+    sa_outbox__durable_stall(outbox, ack->no_stream ? "no stream binds the subject"
+                                                    : sa_outbox__ack_error(outbox, reason));
+}
+
+/* When to begin: a backlog waits for a random while, because the neighbours have
+ * come back at the same moment with theirs. */
+static apr_interval_time_t drain_from(sa_durable_t *durable)
+{
+    if (sa_stats_read(SA_STAT_spool_reports) <= (apr_uint64_t)durable->window) {
+        return 0;
+    }
+    return sa_time_mono() + (apr_interval_time_t)sa_random_below(
+        &durable->random, (apr_uint64_t)durable->drain_spread + 1);
 }
 
 void sa_outbox__durable_edge(sa_outbox_t *outbox, bool up)
@@ -299,9 +411,10 @@ void sa_outbox__durable_edge(sa_outbox_t *outbox, bool up)
     sa_durable_t *durable = &outbox->durable;
 
     rewind_window(durable);
+    sa_outbox__doubt_edge(durable);
     durable->probing = false;
     if (up) {
-        durable->retry_at = 0;
+        durable->retry_at = drain_from(durable);
         sa_backoff_reset(&durable->backoff);
     }
 }
@@ -333,7 +446,16 @@ static sa_error_t *offer(sa_outbox_t *outbox, const sa_spool_entry_t *entry)
     apr_snprintf(msg_id, sizeof(msg_id), "%s-%s-%" APR_INT64_T_FMT, outbox->code,
                  sa_spool_boot(outbox->durable.spool), entry->seq);
     return sa_link_publish_acked(outbox->link, entry->subject, entry->headers, msg_id,
-                                 entry->data, entry->length, (apr_uint64_t)entry->seq);
+                                 entry->data, entry->length,
+                                 (apr_uint64_t)entry->seq
+                                 | outbox->durable.life << SA_TOKEN_SEQ_BITS);
+}
+
+/* ENTRY is done with; the next one behind it. */
+static void go_on(sa_durable_t *durable, const sa_spool_entry_t *entry)
+{
+    durable->cursor = entry->seq;
+    durable->batch_next++;
 }
 
 /* Offer one report; false when there is none or the bus is away. */
@@ -344,6 +466,18 @@ static bool send_one(sa_outbox_t *outbox)
     sa_error_t *err;
 
     if (!entry) {
+        return false;
+    }
+    if (is_acked(durable, entry->seq)
+        || (entry->damaged && quarantine(outbox, entry->seq, "the disk has changed it"))) {
+        go_on(durable, entry);
+        return true;
+    }
+    if (entry->damaged) {
+        return false;           /* the disk refuses: once more with its next retry */
+    }
+    if (!sa_outbox__doubt_allows(outbox, entry)) {
+        durable->probing = false;
         return false;
     }
     err = offer(outbox, entry);
@@ -364,12 +498,37 @@ static bool send_one(sa_outbox_t *outbox)
     } else {
         durable->flights[durable->flight_count].seq = entry->seq;
         durable->flights[durable->flight_count].sent_at = sa_time_mono();
+        durable->flights[durable->flight_count].floor = durable->doubt.newest;
         durable->flight_count++;
         sa_stats_add(SA_STAT_reports_sent, 1);
     }
-    durable->cursor = entry->seq;
-    durable->batch_next++;
+    go_on(durable, entry);
     return true;
+}
+
+/* A bucket that fills with drain_rate and holds one window. */
+static bool is_allowed(sa_durable_t *durable)
+{
+    apr_interval_time_t now = sa_time_mono();
+
+    if (durable->drain_rate == 0) {
+        return true;
+    }
+    durable->allowance += (double)(now - durable->allowed_at) * (double)durable->drain_rate / 1e6;
+    durable->allowed_at = now;
+    if (durable->allowance > durable->window) {
+        durable->allowance = durable->window;
+    }
+    return durable->allowance >= 1.0;
+}
+
+/* When the bucket holds the next report. */
+static apr_interval_time_t allowed_at(const sa_durable_t *durable)
+{
+    double missing = 1.0 - durable->allowance;
+
+    return durable->allowed_at
+           + (apr_interval_time_t)(missing * 1e6 / (double)durable->drain_rate) + 1;
 }
 
 /* Offer the oldest one alone, or the next when that was set aside. */
@@ -394,8 +553,11 @@ static void send_window(sa_outbox_t *outbox)
         }
         return;
     }
-    while (durable->flight_count < durable->window && send_one(outbox)) {
-        /* one after the other */
+    durable->limited = !is_allowed(durable);
+    while (durable->flight_count < durable->window && !durable->limited
+           && durable->acked_count < SA_OUTBOX_REMOVE_BATCH && send_one(outbox)) {
+        durable->allowance -= 1.0;
+        durable->limited = !is_allowed(durable);
     }
 }
 
@@ -406,7 +568,7 @@ static void check_timeout(sa_outbox_t *outbox, apr_interval_time_t now)
 
     if (durable->flight_count > 0
         && now >= durable->flights[0].sent_at + durable->ack_timeout) {
-        stall(outbox, "no acknowledgement in time");
+        sa_outbox__durable_stall(outbox, "no acknowledgement in time");
     }
 }
 
@@ -438,6 +600,13 @@ static apr_interval_time_t next_due(const sa_outbox_t *outbox, apr_interval_time
     if (outbox->up && durable->flight_count == 0 && durable->retry_at > now) {
         due = earlier(due, durable->retry_at);
     }
+    if (outbox->up && durable->limited && durable->flight_count < durable->window
+        && sa_stats_read(SA_STAT_spool_reports) > 0) {
+        due = earlier(due, allowed_at(durable));
+    }
+    if (!durable->disk_failed && durable->waiting_count > 0) {
+        due = now;              /* something else was written: the disk is well again */
+    }
     if (durable->disk_failed && durable->disk_retry_at > now
         && (durable->waiting_count > 0 || outbox->up)) {
         due = earlier(due, durable->disk_retry_at);
@@ -450,7 +619,9 @@ apr_interval_time_t sa_outbox__durable_turn(sa_outbox_t *outbox)
     sa_durable_t *durable = &outbox->durable;
     apr_interval_time_t now = sa_time_mono();
 
+    durable->limited = false;           /* unless this turn finds it so */
     check_timeout(outbox, now);
+    sa_outbox__doubt_turn(outbox, now);
     if (outbox->up && now >= durable->retry_at
         && !(durable->disk_failed && now < durable->disk_retry_at)) {
         send_window(outbox);
@@ -459,7 +630,7 @@ apr_interval_time_t sa_outbox__durable_turn(sa_outbox_t *outbox)
     if (durable->acked_count > 0 && now >= remove_at(durable)) {
         flush_acked(durable);
     }
-    return next_due(outbox, now);
+    return earlier(next_due(outbox, now), sa_outbox__doubt_due(outbox));
 }
 
 void sa_outbox__durable_expire(sa_outbox_t *outbox)

@@ -1,10 +1,9 @@
 /* outbox: reports, each with a pool of its own. */
 #include "sa_report.h"
 
-#include <string.h>
-
 #include <apr_strings.h>
 
+#include "sa_json.h"
 #include "sa_pool.h"
 #include "sa_time.h"
 
@@ -26,13 +25,9 @@ sa_report_t *sa_report_create(sa_deliver_t deliver, const char *name, const char
 
 sa_report_t *sa_report_create_json(sa_deliver_t deliver, const char *name, const cJSON *json)
 {
-    char *text = cJSON_PrintUnformatted(json);
-    sa_report_t *report;
+    sa_report_t *report = sa_report_create(deliver, name, NULL, NULL, 0);
 
-    SA_ASSERT(text != NULL);
-    report = sa_report_create(deliver, name, NULL, text,
-                              strlen(text));
-    cJSON_free(text);
+    report->data = sa_json_print(json, &report->length, report->pool);
     return report;
 }
 

@@ -20,9 +20,12 @@
 #define MS APR_INT64_C(1000)
 #define SECOND (1000 * MS)
 #define EVENTS_MAX 16384
+#define PLACES_MAX 16384
+#define STREAM_NAME "SIM"
 
 struct sa_link_message_t {
     sa_link_ack_t ack;
+    sa_link_stored_t stored;
 };
 
 struct sa_link_t {
@@ -33,14 +36,17 @@ struct sa_link_t {
 };
 
 typedef enum kind_t { CONNECT, ARRIVE, ACK } kind_t;
+typedef enum request_t { PUBLISH, PUT, ASK_NAME, ASK_LAST, ASK_AT, ASK_NEXT } request_t;
 
 typedef struct event_t {
     apr_interval_time_t at;
     kind_t kind;
     apr_uint64_t token;
     sa_link_ack_t ack;
+    sa_link_stored_t stored;
     char msg_id[64];
-    bool twin;
+    request_t request;
+    apr_uint64_t from;          /* of ASK_NEXT */
 } event_t;
 
 typedef enum stream_state_t {
@@ -48,7 +54,10 @@ typedef enum stream_state_t {
 } stream_state_t;
 
 typedef struct stored_t {
-    int count;
+    apr_uint64_t place;         /* the newest */
+    int generation;             /* of the stream that has it */
+    int count;                  /* in that one */
+    int count_max;              /* in any */
     apr_interval_time_t at;     /* the newest time it was stored: the duplicate window */
 } stored_t;
 
@@ -65,7 +74,14 @@ static struct {
     event_t *events;            /* not sorted: few */
     int event_count;
     apr_hash_t *stored;         /* msg id -> stored_t */
+    const char *places[PLACES_MAX];     /* the stream: message ids, from place 1 on */
     apr_uint64_t size;
+    apr_uint64_t first;         /* what is before this place was purged */
+    int generation;             /* grows when all that was stored is gone */
+    apr_uint64_t distinct;
+    bool denied;                /* the role may not ask what is stored */
+    bool ordered;               /* nothing overtakes, as on one connection to one server */
+    apr_interval_time_t last_at[ACK + 1];
 } bus;
 
 static apr_uint64_t below(apr_uint64_t limit)
@@ -86,8 +102,16 @@ void fake_bus_open(apr_uint64_t seed, apr_interval_time_t dedupe_window, apr_poo
     bus.events = apr_palloc(pool, EVENTS_MAX * sizeof(*bus.events));
     bus.stored = apr_hash_make(pool);
     sa_random_init_seed(&bus.random, seed);
+    bus.denied = below(16) == 0;
+    bus.ordered = below(2) == 0;
+    bus.first = 1;
     fake_bus_heal();
     fake_bus_shake();
+}
+
+bool fake_bus_is_denied(void)
+{
+    return bus.denied;
 }
 
 static event_t *add_event(kind_t kind, apr_interval_time_t delay)
@@ -99,6 +123,10 @@ static event_t *add_event(kind_t kind, apr_interval_time_t delay)
     memset(event, 0, sizeof(*event));
     event->kind = kind;
     event->at = sa_time_mono() + delay;
+    if (bus.ordered && event->at <= bus.last_at[kind]) {
+        event->at = bus.last_at[kind] + 1;
+    }
+    bus.last_at[kind] = event->at;
     return event;
 }
 
@@ -133,9 +161,19 @@ void fake_bus_forget_link(void)
     bus.link = NULL;
 }
 
+/* All that is stored goes: with the stream, which is made anew, or without. */
+static void empty_stream(bool anew)
+{
+    bus.generation++;
+    if (anew) {
+        bus.size = 0;
+    }
+    bus.first = bus.size + 1;
+}
+
 void fake_bus_shake(void)
 {
-    switch (below(8)) {
+    switch (below(11)) {
     case 0:
         break_link();
         break;
@@ -159,6 +197,12 @@ void fake_bus_shake(void)
         break;
     case 6:
         bus.delay_max = MS + (apr_interval_time_t)below(8 * SECOND);
+        break;
+    case 7:
+        empty_stream(true);
+        break;
+    case 8:
+        empty_stream(false);
         break;
     default:
         fake_bus_heal();
@@ -186,7 +230,8 @@ apr_interval_time_t fake_bus_next(void)
 
 /* ---- the stream ----------------------------------------------------------- */
 
-static void answer(const event_t *message, const sa_link_ack_t *ack)
+static void answer(const event_t *message, const sa_link_ack_t *ack,
+                   const sa_link_stored_t *stored)
 {
     int copies = chance(bus.loss_percent) ? 0 : chance(5) ? 2 : 1;
 
@@ -195,6 +240,7 @@ static void answer(const event_t *message, const sa_link_ack_t *ack)
 
         event->token = message->token;
         event->ack = *ack;
+        event->stored = *stored;
     }
 }
 
@@ -203,8 +249,11 @@ static void store(const event_t *message, sa_link_ack_t *ack)
     stored_t *stored = apr_hash_get(bus.stored, message->msg_id, APR_HASH_KEY_STRING);
 
     ack->stored = true;
-    if (stored && sa_time_mono() - stored->at < bus.dedupe_window) {
+    apr_cpystrn(ack->stream, STREAM_NAME, sizeof(ack->stream));
+    if (stored && stored->generation == bus.generation
+        && sa_time_mono() - stored->at < bus.dedupe_window) {
         ack->duplicate = true;
+        ack->seq = stored->place;
         return;
     }
     if (!stored) {
@@ -212,19 +261,61 @@ static void store(const event_t *message, sa_link_ack_t *ack)
         apr_hash_set(bus.stored, apr_pstrdup(bus.pool, message->msg_id), APR_HASH_KEY_STRING,
                      stored);
     }
-    stored->count++;
+    if (stored->count == 0) {
+        bus.distinct++;
+    }
+    stored->count = stored->generation == bus.generation ? stored->count + 1 : 1;
+    stored->generation = bus.generation;
+    if (stored->count > stored->count_max) {
+        stored->count_max = stored->count;
+    }
     stored->at = sa_time_mono();
-    bus.size++;
+    SA_ASSERT(bus.size + 1 < PLACES_MAX);
+    stored->place = ++bus.size;
+    ack->seq = stored->place;
+    bus.places[stored->place] = apr_pstrdup(bus.pool, message->msg_id);
+}
+
+/* All reports have one subject, so the next message is the next place. */
+static void look(const event_t *message, sa_link_stored_t *stored)
+{
+    apr_uint64_t place = message->request == ASK_LAST ? bus.size : message->from;
+
+    if (message->request == ASK_NAME) {
+        apr_cpystrn(stored->stream, bus.stream == STREAM_MISSING ? "" : STREAM_NAME,
+                    sizeof(stored->stream));
+        return;
+    }
+    if (bus.stream == STREAM_MISSING) {
+        return;
+    }
+    if (message->request == ASK_NEXT && place < bus.first) {
+        place = bus.first;
+    }
+    stored->missing = place < bus.first || place > bus.size;
+    if (!stored->missing) {
+        stored->found = true;
+        stored->seq = place;
+        apr_cpystrn(stored->msg_id, bus.places[place], sizeof(stored->msg_id));
+    }
 }
 
 static void arrive(const event_t *message)
 {
     sa_link_ack_t ack = {0};
+    sa_link_stored_t stored = {0};
 
-    if (message->twin) {
+    if (message->request == PUT) {
         ack.stored = bus.stream == STREAM_WELL;
         ack.no_stream = bus.stream == STREAM_MISSING;
-        answer(message, &ack);
+        answer(message, &ack, &stored);
+        return;
+    }
+    if (message->request != PUBLISH) {
+        if (bus.stream != STREAM_SILENT && !bus.denied) {
+            look(message, &stored);
+            answer(message, &ack, &stored);
+        }
         return;
     }
     switch (bus.stream) {
@@ -241,7 +332,7 @@ static void arrive(const event_t *message)
     case STREAM_SILENT:
         return;
     }
-    answer(message, &ack);
+    answer(message, &ack, &stored);
 }
 
 static void happen(const event_t *event)
@@ -266,6 +357,7 @@ static void happen(const event_t *event)
         break;
     case ACK:
         message.ack = event->ack;
+        message.stored = event->stored;
         bus.link->ack(bus.link->ack_baton, event->token, &pointer);
         break;
     }
@@ -306,12 +398,12 @@ int fake_stream_count(const char *boot, apr_int64_t seq)
 
     apr_snprintf(id, sizeof(id), "sim-%s-%" APR_INT64_T_FMT, boot, seq);
     stored = apr_hash_get(bus.stored, id, APR_HASH_KEY_STRING);
-    return stored ? stored->count : 0;
+    return stored ? stored->count_max : 0;
 }
 
 apr_uint64_t fake_stream_size(void)
 {
-    return bus.size;
+    return bus.distinct;
 }
 
 /* ---- the link's face ------------------------------------------------------ */
@@ -359,27 +451,59 @@ sa_error_t *sa_link_publish(sa_link_t *link, const char *subject, const char *he
     return sa_link_probe(link, 0);
 }
 
+static request_t request_of(const char *subject, const char *data, size_t length)
+{
+    if (strncmp(subject, "$KV.", 4) == 0) {
+        return PUT;
+    }
+    if (strstr(subject, ".STREAM.NAMES")) {
+        return ASK_NAME;
+    }
+    if (!strstr(subject, ".MSG.GET.") || length == 0) {
+        return PUBLISH;
+    }
+    return strstr(data, "last_by_subj") ? ASK_LAST
+           : strstr(data, "next_by_subj") ? ASK_NEXT : ASK_AT;
+}
+
 sa_error_t *sa_link_publish_acked(sa_link_t *link, const char *subject, const char *headers,
                                   const char *msg_id, const void *data, size_t length,
                                   apr_uint64_t token)
 {
+    const char *seq = length > 0 ? strstr(data, "\"seq\":") : NULL;
     event_t *event;
 
     (void)headers;
-    (void)data;
-    (void)length;
     SA_TRY(sa_link_probe(link, 0));
     if (chance(bus.loss_percent)) {
         return SA_OK;           /* into the void */
     }
     event = add_event(ARRIVE, (apr_interval_time_t)below((apr_uint64_t)bus.delay_max));
     event->token = token;
-    event->twin = strncmp(subject, "$KV.", 4) == 0;
+    event->request = request_of(subject, data, length);
+    event->from = seq ? strtoull(seq + 6, NULL, 10) : 0;
     apr_cpystrn(event->msg_id, msg_id ? msg_id : "", sizeof(event->msg_id));
+    if (chance(3)) {
+        event_t twin = *event;
+
+        twin.at += (apr_interval_time_t)below((apr_uint64_t)bus.delay_max);
+        *add_event(ARRIVE, 0) = twin;
+    }
     return SA_OK;
+}
+
+bool sa_link_is_denied(sa_link_t *link, const char *subject)
+{
+    (void)link;
+    return bus.denied && strncmp(subject, "$JS.API.", 8) == 0;
 }
 
 void sa_link_read_ack(sa_link_ack_t *ack, const sa_link_message_t *message)
 {
     *ack = message->ack;
+}
+
+void sa_link_read_stored(sa_link_stored_t *stored, const sa_link_message_t *message)
+{
+    *stored = message->stored;
 }

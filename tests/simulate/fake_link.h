@@ -24,10 +24,13 @@ apr_interval_time_t fake_bus_next(void);
 /* Do what is due by NOW: arrivals, acknowledgements, connections. */
 void fake_bus_advance(apr_interval_time_t now);
 
-/* How often the stream holds the report whose message id ends in SEQ; BOOT is
- * the middle part of the id. */
+/* The role of this life may publish, but not ask what is stored. */
+bool fake_bus_is_denied(void);
+
+/* How often the stream holds, or held before all of it was deleted, the report
+ * whose message id ends in SEQ; BOOT is the middle part of the id. */
 int fake_stream_count(const char *boot, apr_int64_t seq);
-/* How many messages it holds. */
+/* How many different reports it has ever held. */
 apr_uint64_t fake_stream_size(void);
 
 #endif

@@ -2,8 +2,9 @@
  *
  *     simulate [--from SEED] [--seeds N] [--jobs N] [--verbose]
  *
- * For each seed one life of an agent's outbox and spool: reports are made, the
- * bus and the disk do what they like, the agent is killed and started again.
+ * For each seed one life of an agent's schedule, outbox and spool: jobs make
+ * reports and take their time, the bus, the disk and the wall clock do what they
+ * like, the agent is killed and started again.
  * Then all is healed, and the checker compares: every number that was accepted
  * is in the stream once; what is missing was dropped by a limit and counted.
  * The same seed does the same again. */
@@ -12,12 +13,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <apr_atomic.h>
 #include <apr_file_io.h>
 #include <apr_general.h>
+#include <apr_shm.h>
 #include <apr_strings.h>
 #include <apr_thread_proc.h>
 
 #include "../../src/outbox/sa_outbox_private.h"
+#include "../../src/task/sa_task_schedule.h"
 #include "fake_link.h"
 #include "fault_vfs.h"
 #include "sa_log.h"
@@ -28,7 +32,10 @@
 
 #define SECOND APR_INT64_C(1000000)
 #define MINUTE (60 * SECOND)
+#define DUPLICATE_WINDOW (2 * MINUTE)
 #define START (1785934245 * SECOND)
+
+#define JOB_COUNT 4
 
 typedef struct life_t {
     apr_uint64_t seed;
@@ -39,9 +46,16 @@ typedef struct life_t {
     sa_outbox_t *outbox;
     sa_random_t random;
     apr_interval_time_t start_at;   /* when the agent is started again */
-    apr_interval_time_t next_report;
+    sa_job_t jobs[JOB_COUNT];       /* the first asks the collector, the others end by themselves */
+    sa_random_t job_random;
+    apr_interval_time_t ends_at[JOB_COUNT];     /* of the run under way; 0: none */
+    apr_interval_time_t due_at[JOB_COUNT];      /* of the next run */
+    apr_uint64_t asked;
+    apr_uint64_t collected;
+    const char *broken;             /* what the schedule did wrong */
     apr_interval_time_t next_trouble;
     int reports_left;
+    int idle_turns;             /* in a row that were due at once again */
     int kills;
     apr_uint64_t events;
 } life_t;
@@ -68,6 +82,8 @@ static apr_uint64_t below(life_t *life, apr_uint64_t limit)
 
 /* ---- the agent ------------------------------------------------------------ */
 
+static void start_jobs(life_t *life);
+
 static bool start_agent(life_t *life)
 {
     sa_link_t *link;
@@ -86,6 +102,7 @@ static bool start_agent(life_t *life)
         life->start_at = mono + SECOND;
         return false;
     }
+    start_jobs(life);
     return true;
 }
 
@@ -131,6 +148,110 @@ static void make_report(life_t *life)
     sa_error_clear(err);
 }
 
+/* ---- the schedule --------------------------------------------------------- */
+
+static life_t *living;      /* a job knows its place in here */
+
+static void run_task(sa_job_t *job, apr_pool_t *pool)
+{
+    int which = (int)(job - living->jobs);
+    int burst = 1 + (int)below(living, 6);
+
+    (void)pool;
+    if (living->ends_at[which] > mono) {
+        living->broken = "a job overlaps itself";
+    }
+    if (mono > living->due_at[which] + 1000) {
+        living->broken = "a job is late";
+    }
+    for (int i = 0; i < burst && living->reports_left > 0; i++) {
+        make_report(living);
+        living->reports_left--;
+    }
+    if (below(living, 2) == 0) {
+        /* it takes its time, now and then more than there is */
+        job->running = true;
+        living->ends_at[which] = mono + 1
+                                 + (apr_interval_time_t)below(
+                                     living, 3 * (apr_uint64_t)job->interval);
+    }
+    if (which == 0) {
+        job->running = true;
+        job->asked = ++living->asked;
+        if (living->ends_at[which] <= mono) {
+            living->ends_at[which] = mono + 1;
+        }
+    }
+}
+
+static void note_overdue(sa_job_t *job, apr_pool_t *pool)
+{
+    (void)pool;
+    if (mono < job->started_at + job->timeout) {
+        living->broken = "a job is called overdue too early";
+    }
+}
+
+static void start_jobs(life_t *life)
+{
+    static const char *const names[JOB_COUNT] = {"collect", "scrape 1", "scrape 2", "scrape 3"};
+
+    memset(life->jobs, 0, sizeof(life->jobs));
+    memset(life->ends_at, 0, sizeof(life->ends_at));
+    life->collected = life->asked;
+    for (int i = 0; i < JOB_COUNT; i++) {
+        sa_job_t *job = &life->jobs[i];
+
+        job->random = &life->job_random;
+        job->name = names[i];
+        job->run = run_task;
+        job->interval = 2 * SECOND + (apr_interval_time_t)below(life, 10 * SECOND);
+        job->timeout = i == 0 ? job->interval : 0;
+        job->on_overdue = note_overdue;
+        job->next_at = mono;
+    }
+}
+
+/* Runs that come to their end. */
+static void end_jobs(life_t *life)
+{
+    for (int i = 0; i < JOB_COUNT; i++) {
+        if (life->ends_at[i] == 0 || life->ends_at[i] > mono) {
+            continue;
+        }
+        life->ends_at[i] = 0;
+        if (i == 0) {
+            life->collected = life->asked;
+        } else {
+            life->jobs[i].running = false;
+        }
+    }
+}
+
+/* Returns when the schedule has the next to do. */
+static apr_interval_time_t run_schedule(life_t *life)
+{
+    apr_pool_t *pool = sa_pool_create(life->agent_pool);
+    apr_interval_time_t due;
+
+    living = life;
+    end_jobs(life);
+    for (int i = 0; i < JOB_COUNT; i++) {
+        life->due_at[i] = life->jobs[i].next_at;
+    }
+    due = sa_task__run_due(life->jobs, JOB_COUNT, life->collected, pool);
+    apr_pool_destroy(pool);
+    for (int i = 0; i < JOB_COUNT; i++) {
+        if (life->ends_at[i] != 0 && life->ends_at[i] < due) {
+            due = life->ends_at[i];
+        }
+        if (life->jobs[i].next_at > mono + life->jobs[i].interval) {
+            life->broken = "a job waits longer than its interval";
+        }
+    }
+    return due;
+}
+
 /* ---- trouble -------------------------------------------------------------- */
 
 static void make_trouble(life_t *life)
@@ -159,32 +280,34 @@ static void make_trouble(life_t *life)
     }
 }
 
-static void make_reports(life_t *life)
-{
-    int burst = 1 + (int)below(life, 6);
-
-    for (int i = 0; i < burst && life->agent_pool && life->reports_left > 0; i++) {
-        make_report(life);
-        life->reports_left--;
-    }
-    life->next_report = mono + (apr_interval_time_t)below(life, 4 * SECOND);
-}
-
 static apr_interval_time_t earliest(apr_interval_time_t a, apr_interval_time_t b)
 {
     return a < b ? a : b;
 }
 
+static bool is_empty(life_t *life)
+{
+    sa_spool_state_t state;
+
+    if (!life->agent_pool || !sa_spool_is_open(life->outbox->durable.spool)) {
+        return false;
+    }
+    sa_spool_read_state(&state, life->outbox->durable.spool);
+    return state.reports == 0 && life->outbox->durable.waiting_count == 0
+           && sa_queue_length(life->outbox->mailbox) == 0;
+}
+
 /* One step of everything; the clock goes to the next thing that happens. */
 static void live(life_t *life, bool troubled)
 {
+    apr_interval_time_t jobs_due = SA_OS_NEVER;
     apr_interval_time_t due;
 
     if (!life->agent_pool && mono >= life->start_at) {
         (void)start_agent(life);
     }
-    if (troubled && mono >= life->next_report) {
-        make_reports(life);
+    if (troubled && life->agent_pool) {
+        jobs_due = run_schedule(life);
     }
     due = life->agent_pool ? sa_outbox__step(life->outbox) : life->start_at;
     if (troubled && mono >= life->next_trouble) {
@@ -193,9 +316,14 @@ static void live(life_t *life, bool troubled)
     }
     due = earliest(due, fake_bus_next());
     if (troubled) {
-        due = earliest(due, earliest(life->next_report, life->next_trouble));
+        due = earliest(due, earliest(jobs_due, life->next_trouble));
+    }
+    if (!troubled && due == SA_OS_NEVER && !is_empty(life)) {
+        life->broken = "reports wait and nothing is due";
     }
     due = earliest(due, mono + MINUTE);     /* with nothing under way, time passes all the same */
+    life->idle_turns = due > mono ? 0 : life->idle_turns + 1;
+    SA_ASSERT(life->idle_turns < 1000);     /* it would burn the processor */
     mono = due > mono ? due : mono + 1;
     fake_bus_advance(mono);
     life->events++;
@@ -211,12 +339,47 @@ static int complain(const life_t *life, const char *what, apr_int64_t number)
     return 1;
 }
 
+/* Of all jobs. */
+typedef struct tally_t {
+    apr_uint32_t lives;
+    apr_uint32_t kills;
+    apr_uint32_t found;         /* reports that were stored and not sent again */
+    apr_uint32_t denied;        /* lives whose role may not ask what is stored */
+    apr_uint32_t unchecked;     /* other lives in which nobody answered that question */
+} tally_t;
+
+static tally_t *tally;
+static apr_uint64_t unchecked;  /* the counters when the life began */
+static apr_uint64_t found;
+
+/* Nobody could say what the stream holds: twice is better than never. */
+static bool may_be_twice(void)
+{
+    return fake_bus_is_denied() || sa_stats_read(SA_STAT_reports_unchecked) != unchecked;
+}
+
+static void note_life(const life_t *life)
+{
+    apr_atomic_inc32(&tally->lives);
+    apr_atomic_add32(&tally->kills, (apr_uint32_t)life->kills);
+    apr_atomic_add32(&tally->found,
+                     (apr_uint32_t)(sa_stats_read(SA_STAT_reports_found) - found));
+    if (fake_bus_is_denied()) {
+        apr_atomic_inc32(&tally->denied);
+    } else if (may_be_twice()) {
+        apr_atomic_inc32(&tally->unchecked);
+    }
+}
+
 static int check(life_t *life)
 {
     const sa_spool_t *spool = life->outbox->durable.spool;
     sa_spool_state_t state;
     apr_int64_t missing = 0;
 
+    if (life->broken) {
+        return complain(life, life->broken, 0);
+    }
     sa_spool_read_state(&state, spool);
     if (state.reports != 0) {
         return complain(life, "the spool is not empty at the end", (apr_int64_t)state.reports);
@@ -224,7 +387,7 @@ static int check(life_t *life)
     for (apr_int64_t seq = 1; seq <= state.last_seq; seq++) {
         int count = fake_stream_count(sa_spool_boot(spool), seq);
 
-        if (count > 1) {
+        if (count > 1 && !may_be_twice()) {
             return complain(life, "stored twice", seq);
         }
         missing += count == 0;
@@ -238,18 +401,6 @@ static int check(life_t *life)
                         (apr_int64_t)fake_stream_size());
     }
     return 0;
-}
-
-static bool is_empty(life_t *life)
-{
-    sa_spool_state_t state;
-
-    if (!life->agent_pool) {
-        return false;
-    }
-    sa_spool_read_state(&state, life->outbox->durable.spool);
-    return state.reports == 0 && life->outbox->durable.waiting_count == 0
-           && sa_queue_length(life->outbox->mailbox) == 0;
 }
 
 /* ---- one seed ------------------------------------------------------------- */
@@ -273,6 +424,9 @@ static sa_config_t *make_config(life_t *life, const char *directory)
     config->spool_max_size = below(life, 4) == 0 ? 4000 : 1 << 20;     /* some lives are narrow */
     config->spool_max_age = below(life, 4) == 0 ? 10 * MINUTE : 7 * 24 * 60 * MINUTE;
     config->spool_window = 1 + (apr_int64_t)below(life, 64);
+    config->spool_duplicate_window = DUPLICATE_WINDOW;
+    config->spool_drain_rate = below(life, 2) == 0 ? 0 : 1 + (apr_int64_t)below(life, 100);
+    config->spool_drain_spread = (apr_interval_time_t)below(life, 10 * SECOND);
     config->spool_ack_timeout = SECOND + (apr_interval_time_t)below(life, 9 * SECOND);
     return config;
 }
@@ -283,15 +437,18 @@ static int run_seed(apr_uint64_t seed, const char *directory)
     apr_interval_time_t give_up;
     int failed;
 
+    unchecked = sa_stats_read(SA_STAT_reports_unchecked);
+    found = sa_stats_read(SA_STAT_reports_found);
     mono = SECOND;
     wall_offset = 0;
     remove_spool(directory, life.pool);
     sa_random_init_seed(&life.random, seed);
+    sa_random_init_seed(&life.job_random, seed + 2);
     sa_random_fix(seed * 2 + 1);
     fault_vfs_set(FAULT_NONE);
     life.config = make_config(&life, directory);
     life.reports_left = 20 + (int)below(&life, 200);
-    fake_bus_open(seed + 1, 24 * 60 * MINUTE, life.pool);
+    fake_bus_open(seed + 1, DUPLICATE_WINDOW, life.pool);
     while (life.reports_left > 0) {
         live(&life, true);
     }
@@ -305,6 +462,7 @@ static int run_seed(apr_uint64_t seed, const char *directory)
     if (life.agent_pool) {
         kill_agent(&life);
     }
+    note_life(&life);
     apr_pool_destroy(life.pool);
     return failed;
 }
@@ -373,6 +531,26 @@ static int run_jobs(apr_uint64_t from, apr_uint64_t count, int jobs, apr_pool_t 
     return failures;
 }
 
+/* Memory that the jobs share. */
+static bool make_tally(apr_pool_t *pool)
+{
+    apr_shm_t *shm;
+
+    if (apr_shm_create(&shm, sizeof(*tally), NULL, pool) != APR_SUCCESS) {
+        return false;
+    }
+    tally = apr_shm_baseaddr_get(shm);
+    memset(tally, 0, sizeof(*tally));
+    return true;
+}
+
+static void show_tally(void)
+{
+    printf("simulate: %u lives with %u kills; %u stored reports were found and not sent again; "
+           "%u roles may not ask (twice is allowed), %u others got no answer\n",
+           tally->lives, tally->kills, tally->found, tally->denied, tally->unchecked);
+}
+
 static sa_log_settings_t quiet = {.level = SA_LEVEL_error, .path = "/dev/null"};
 
 int main(int argc, char **argv)
@@ -404,11 +582,15 @@ int main(int argc, char **argv)
     pool = sa_pool_create_root();
     sa_stats_init(pool);
     fault_vfs_register();
+    if (!make_tally(pool)) {
+        return 2;
+    }
     if (!verbose) {
         sa_error_clear(sa_log_open(&quiet, pool));
     }
     sa_time_set_clock(&clock);
     failures = run_jobs(from, count, jobs, pool);
+    show_tally();
     printf("simulate: %" APR_UINT64_T_FMT " seeds from %" APR_UINT64_T_FMT ": %s\n", count, from,
            failures ? "FAILED" : "nothing lost, nothing doubled");
     return failures ? 1 : 0;
