@@ -3,9 +3,10 @@
  *
  * One thread ("task") keeps the schedule, fetches the exporters' pages (many
  * at once, none blocks another) and makes heartbeats; a second ("collect")
- * asks the machine, because a disk that hangs must not stop the heart.  Each
- * task has its own interval and a random phase, never overlaps itself, and has
- * a deadline. */
+ * asks the machine, because a disk that hangs must not stop the heart; a third
+ * ("services"), there only when services are named, waits for changes of them.
+ * Each task has its own interval and a random phase, never overlaps itself, and
+ * has a deadline. */
 #ifndef SA_TASK_H
 #define SA_TASK_H
 

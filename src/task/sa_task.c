@@ -1,4 +1,4 @@
-/* task: the schedule and its thread.
+/* task: what is to be done, and the thread that does it.
  *
  * The thread sleeps in the HTTP engine's poll until the next job is due, a
  * transfer moves, or somebody wakes it.  Intervals are monotonic: a stepped
@@ -65,6 +65,24 @@ static const apr_array_header_t *copy_pairs(const apr_array_header_t *pairs, apr
     return copy;
 }
 
+static const apr_array_header_t *copy_list(const apr_array_header_t *list, apr_pool_t *pool)
+{
+    apr_array_header_t *copy = apr_array_make(pool, list->nelts, sizeof(const char *));
+
+    for (int i = 0; i < list->nelts; i++) {
+        APR_ARRAY_PUSH(copy, const char *) = apr_pstrdup(pool,
+                                                         APR_ARRAY_IDX(list, i, const char *));
+    }
+    return copy;
+}
+
+static sa_secret_t copy_secret(sa_secret_t secret, apr_pool_t *pool)
+{
+    secret.where = apr_pstrdup(pool, secret.where);
+    secret.path = apr_pstrdup(pool, secret.path);
+    return secret;
+}
+
 static apr_array_header_t *copy_exporters(const apr_array_header_t *exporters, apr_pool_t *pool)
 {
     apr_array_header_t *copy = apr_array_make(pool, exporters->nelts,
@@ -76,6 +94,16 @@ static apr_array_header_t *copy_exporters(const apr_array_header_t *exporters, a
         exporter.name = apr_pstrdup(pool, exporter.name);
         exporter.url = apr_pstrdup(pool, exporter.url);
         exporter.ca_file = apr_pstrdup(pool, exporter.ca_file);
+        exporter.cert_file = apr_pstrdup(pool, exporter.cert_file);
+        exporter.key_file = apr_pstrdup(pool, exporter.key_file);
+        exporter.username = apr_pstrdup(pool, exporter.username);
+        exporter.password = copy_secret(exporter.password, pool);
+        exporter.bearer = copy_secret(exporter.bearer, pool);
+        exporter.keep = copy_list(exporter.keep, pool);
+        exporter.drop = copy_list(exporter.drop, pool);
+        exporter.keep_if = copy_list(exporter.keep_if, pool);
+        exporter.drop_if = copy_list(exporter.drop_if, pool);
+        exporter.drop_labels = copy_list(exporter.drop_labels, pool);
         exporter.labels = copy_pairs(exporter.labels, pool);
         APR_ARRAY_PUSH(copy, sa_exporter_config_t) = exporter;
     }
@@ -96,6 +124,13 @@ static sa_task_settings_t *copy_settings(const sa_config_t *config)
     settings->metrics_enabled = config->metrics_enabled;
     settings->metrics_interval = config->metrics_interval;
     settings->metrics_twin = config->metrics_twin;
+    settings->metrics_from_exporter = config->metrics_source == SA_METRICS_EXPORTER;
+    settings->metrics_exporter_url = apr_pstrdup(pool, config->metrics_exporter_url);
+    settings->agent_metrics_enabled = config->agent_metrics_enabled;
+    settings->agent_metrics_interval = config->agent_metrics_interval;
+    settings->inventory_enabled = config->inventory_enabled;
+    settings->inventory_interval = config->inventory_interval;
+    settings->inventory_check_interval = config->inventory_check_interval;
     settings->exporters = copy_exporters(config->exporters, pool);
     return settings;
 }
@@ -109,11 +144,39 @@ static sa_job_t *add_job(sa_tasks_t *tasks, const char *name, sa_job_fn_t run,
 
     memset(job, 0, sizeof(*job));
     job->tasks = tasks;
+    job->random = &tasks->random;
     job->name = name;
     job->run = run;
     job->interval = interval;
     job->next_at = first_at;
     return job;
+}
+
+/* Looked at as often as checked, or as often as sent where that is more. */
+static void add_inventory(sa_tasks_t *tasks, apr_interval_time_t now)
+{
+    const sa_task_settings_t *settings = tasks->settings;
+    apr_interval_time_t every = settings->inventory_check_interval;
+    sa_job_t *job;
+
+    if (settings->inventory_interval < every) {
+        every = settings->inventory_interval;
+    }
+    job = add_job(tasks, "inventory", sa_task__inventory, every, now);
+    job->timeout = COLLECT_TIMEOUT;
+    job->on_overdue = sa_task__inventory_overdue;
+}
+
+/* The configuration has checked the patterns. */
+static void use_filter(sa_job_t *job)
+{
+    sa_error_t *err = sa_task__make_filter(&job->filter, job->exporter,
+                                           job->tasks->settings->pool);
+
+    if (err) {
+        SA_LOG(task_failed, SA_S("task", job->name), SA_E(err));
+        sa_error_clear(err);
+    }
 }
 
 static void add_jobs(sa_tasks_t *tasks)
@@ -122,20 +185,27 @@ static void add_jobs(sa_tasks_t *tasks)
     apr_interval_time_t now = sa_time_mono();
 
     tasks->jobs = apr_pcalloc(settings->pool,
-                              (apr_size_t)(settings->exporters->nelts + 2) * sizeof(sa_job_t));
+                              (apr_size_t)(settings->exporters->nelts + 4) * sizeof(sa_job_t));
     tasks->job_count = 0;
     tasks->heartbeat = NULL;
     if (settings->heartbeat_enabled) {
         tasks->heartbeat = add_job(tasks, "heartbeat", sa_task__heartbeat,
                                    settings->heartbeat_interval, now);
     }
-    if (settings->metrics_enabled) {
+    tasks->fetched = NULL;              /* it died with the old settings */
+    if (settings->metrics_enabled && settings->metrics_from_exporter) {
+        (void)add_job(tasks, "system_metrics", sa_task__metrics_fetch, settings->metrics_interval,
+                      now);
+    } else if (settings->metrics_enabled) {
         sa_job_t *job = add_job(tasks, "system_metrics", sa_task__metrics,
                                 settings->metrics_interval, now + BASELINE_DELAY);
 
         job->timeout = COLLECT_TIMEOUT;
         job->on_overdue = sa_task__metrics_overdue;
-        (void)sa_task__collect_ask(tasks, true);
+        (void)sa_task__collect_ask(tasks, SA_COLLECT_BASELINE);
+    }
+    if (settings->inventory_enabled) {
+        add_inventory(tasks, now);
     }
     for (int i = 0; i < settings->exporters->nelts; i++) {
         const sa_exporter_config_t *exporter = &APR_ARRAY_IDX(settings->exporters, i,
@@ -143,78 +213,12 @@ static void add_jobs(sa_tasks_t *tasks)
         sa_job_t *job = add_job(tasks, exporter->name, sa_task__scrape, exporter->interval, now);
 
         job->exporter = exporter;
+        use_filter(job);
     }
-}
-
-/* The next run after one that was due at job->next_at.  The first pause is
- * random, between half an interval and a whole one: it gives the device its own
- * phase, and a slow first run time to end.  A schedule that fell behind (the
- * machine slept) goes on from now. */
-static void set_next(sa_job_t *job, apr_interval_time_t now)
-{
-    if (!job->first_done) {
-        job->first_done = true;
-        job->next_at = now + job->interval / 2
-                       + (apr_interval_time_t)sa_random_below(&job->tasks->random,
-                                                              (apr_uint64_t)job->interval / 2 + 1);
-        return;
+    if (settings->agent_metrics_enabled) {
+        (void)add_job(tasks, "agent", sa_task__agent_metrics, settings->agent_metrics_interval,
+                      now);
     }
-    job->next_at += job->interval;
-    if (job->next_at <= now) {
-        job->next_at = now + job->interval;
-    }
-}
-
-static void run_job(sa_job_t *job, apr_interval_time_t now, apr_pool_t *scratch_pool)
-{
-    set_next(job, now);
-    if (job->running) {
-        SA_LOG(task_overlap, SA_S("task", job->name));
-        return;
-    }
-    job->started_at = now;
-    job->overdue = false;
-    job->run(job, scratch_pool);
-    apr_pool_clear(scratch_pool);
-}
-
-static void check_running(sa_job_t *job, apr_interval_time_t now, apr_uint64_t collected,
-                          apr_pool_t *scratch_pool)
-{
-    if (job->run == sa_task__metrics && sa_task__metrics_is_done(job, collected)) {
-        job->running = false;
-        return;
-    }
-    if (job->timeout > 0 && !job->overdue && now >= job->started_at + job->timeout) {
-        job->overdue = true;
-        job->on_overdue(job, scratch_pool);
-        apr_pool_clear(scratch_pool);
-    }
-}
-
-/* Run what is due; returns when the next is. */
-static apr_interval_time_t run_due(sa_tasks_t *tasks, apr_uint64_t collected,
-                                   apr_pool_t *scratch_pool)
-{
-    apr_interval_time_t due = SA_OS_NEVER;
-
-    for (int i = 0; i < tasks->job_count; i++) {
-        sa_job_t *job = &tasks->jobs[i];
-        apr_interval_time_t now = sa_time_mono();
-
-        if (job->running) {
-            check_running(job, now, collected, scratch_pool);
-        }
-        if (now >= job->next_at) {
-            run_job(job, now, scratch_pool);
-        }
-        due = job->next_at < due ? job->next_at : due;
-        if (job->running && job->timeout > 0 && !job->overdue
-            && job->started_at + job->timeout < due) {
-            due = job->started_at + job->timeout;
-        }
-    }
-    return due;
 }
 
 /* ---- the thread ----------------------------------------------------------- */
@@ -297,7 +301,7 @@ static void run(void *baton)
         if (notes.edge) {
             note_edge(tasks, notes.up, scratch_pool);
         }
-        due = run_due(tasks, notes.collected, scratch_pool);
+        due = sa_task__run_due(tasks->jobs, tasks->job_count, notes.collected, scratch_pool);
         sa_pulse_idle(tasks->pulse);
         sa_http_poll(tasks->http, due);
         sa_pulse_busy(tasks->pulse);
@@ -331,6 +335,7 @@ sa_error_t *sa_tasks_start(sa_tasks_t *tasks, const sa_config_t *config)
 {
     tasks->pulse = sa_pulse_create("task", tasks->pool);
     SA_TRY(sa_task__collect_start(tasks));
+    SA_TRY(sa_task__services_apply(tasks, config));
     use_settings(tasks, copy_settings(config));
     if (!tasks->settings) {
         return sa_error(SA_ERR_INTERNAL, NULL, "cannot start the tasks");
@@ -344,7 +349,12 @@ void sa_tasks_reload(sa_tasks_t *tasks, const sa_config_t *config)
 {
     sa_task_settings_t *settings = copy_settings(config);
     sa_task_settings_t *unused;
+    sa_error_t *err = sa_task__services_apply(tasks, config);
 
+    if (err) {
+        SA_LOG(task_failed, SA_S("task", "service_check"), SA_E(err));
+        sa_error_clear(err);
+    }
     sa_os_mutex_lock(tasks->mutex);
     unused = tasks->new_settings;
     tasks->new_settings = settings;
@@ -366,6 +376,7 @@ void sa_tasks_bus_edge(sa_tasks_t *tasks, bool up)
 
 void sa_tasks_stop(sa_tasks_t *tasks)
 {
+    sa_task__services_stop(tasks);
     if (tasks->thread) {
         sa_os_mutex_lock(tasks->mutex);
         tasks->stopping = true;

@@ -60,44 +60,63 @@ static void note_done(sa_tasks_t *tasks, apr_uint64_t number)
     sa_os_mutex_unlock(tasks->mutex);
 }
 
+/* What the thread remembers. */
+typedef struct readings_t {
+    apr_pool_t *before_pool;
+    apr_pool_t *now_pool;
+    sa_metrics_sample_t *before;
+    sa_task_inventory_t *inventory;
+} readings_t;
+
+static void collect_metrics(sa_tasks_t *tasks, const sa_collect_request_t *request,
+                            readings_t *readings, apr_pool_t *scratch_pool)
+{
+    sa_metrics_sample_t *sample = NULL;
+    sa_error_t *err = read_sample(&sample, readings->now_pool);
+
+    if (request->kind == SA_COLLECT_METRICS) {
+        report(tasks, request, sample, readings->before, err, scratch_pool);
+    }
+    if (!err) {
+        apr_pool_t *old_pool = readings->before_pool;
+
+        readings->before = sample;
+        readings->before_pool = readings->now_pool;
+        readings->now_pool = old_pool;
+    }
+    apr_pool_clear(readings->now_pool);
+    sa_error_clear(err);
+}
+
 static void run(void *baton)
 {
     sa_tasks_t *tasks = baton;
+    apr_pool_t *pool = sa_pool_create_root();
     apr_pool_t *scratch_pool = sa_pool_create_root();
-    apr_pool_t *before_pool = sa_pool_create_root();
-    apr_pool_t *now_pool = sa_pool_create_root();
-    sa_metrics_sample_t *before = NULL;
+    readings_t readings = {
+        .before_pool = sa_pool_create_root(), .now_pool = sa_pool_create_root(),
+        .inventory = sa_task__inventory_create(pool)
+    };
     sa_collect_request_t *request = sa_queue_take(tasks->collect_queue, SA_OS_NEVER);
 
     while (request) {
-        sa_metrics_sample_t *sample = NULL;
-        sa_error_t *err = read_sample(&sample, now_pool);
-
-        if (!request->baseline) {
-            report(tasks, request, sample, before, err, scratch_pool);
-        }
-        if (err) {
-            apr_pool_clear(now_pool);
+        if (request->kind == SA_COLLECT_INVENTORY) {
+            sa_task__inventory_collect(tasks, readings.inventory, request, scratch_pool);
         } else {
-            apr_pool_t *old_pool = before_pool;
-
-            before = sample;
-            before_pool = now_pool;
-            now_pool = old_pool;
-            apr_pool_clear(now_pool);
+            collect_metrics(tasks, request, &readings, scratch_pool);
         }
-        sa_error_clear(err);
         note_done(tasks, request->number);
         apr_pool_destroy(request->pool);
         apr_pool_clear(scratch_pool);
         request = sa_queue_take(tasks->collect_queue, SA_OS_NEVER);
     }
     apr_pool_destroy(scratch_pool);
-    apr_pool_destroy(before_pool);
-    apr_pool_destroy(now_pool);
+    apr_pool_destroy(readings.before_pool);
+    apr_pool_destroy(readings.now_pool);
+    apr_pool_destroy(pool);
 }
 
-bool sa_task__collect_ask(sa_tasks_t *tasks, bool baseline)
+bool sa_task__collect_ask(sa_tasks_t *tasks, sa_collect_kind_t kind)
 {
     apr_pool_t *pool = sa_pool_create_root();
     sa_collect_request_t *request = apr_pcalloc(pool, sizeof(*request));
@@ -108,7 +127,8 @@ bool sa_task__collect_ask(sa_tasks_t *tasks, bool baseline)
     request->code = apr_pstrdup(pool, tasks->settings->code);
     request->location = apr_pstrdup(pool, tasks->settings->location);
     request->twin = tasks->settings->metrics_twin;
-    request->baseline = baseline;
+    request->kind = kind;
+    request->interval = tasks->settings->inventory_interval;
     if (!sa_queue_give(tasks->collect_queue, &request)) {
         apr_pool_destroy(pool);
         return false;

@@ -93,12 +93,8 @@ void sa_task__metrics_fill(cJSON *json, const sa_metrics_sample_t *sample,
 void sa_task__metrics(sa_job_t *job, apr_pool_t *scratch_pool)
 {
     (void)scratch_pool;
-    job->running = sa_task__collect_ask(job->tasks, false);
-}
-
-bool sa_task__metrics_is_done(const sa_job_t *job, apr_uint64_t collected)
-{
-    return collected >= job->tasks->collect_asked;
+    job->running = sa_task__collect_ask(job->tasks, SA_COLLECT_METRICS);
+    job->asked = job->tasks->collect_asked;
 }
 
 void sa_task__metrics_overdue(sa_job_t *job, apr_pool_t *scratch_pool)

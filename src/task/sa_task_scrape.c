@@ -1,8 +1,7 @@
 /* task: exporters.  Fetch a page, label and stamp it, forward it whole.
  *
- * The page comes in the HTTP engine's callback, in the task thread; its parts
- * are durable reports on telemetry.metrics.{job}.  A page of several parts says
- * in each which of how many it is, so that a consumer sees a hole. */
+ * The page comes in the HTTP engine's callback, in the task thread.  One that
+ * does not come is forwarded as well: up 0. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,21 +9,14 @@
 
 #include "sa_exposition.h"
 #include "sa_log.h"
+#include "sa_os_file.h"
 #include "sa_pool.h"
 #include "sa_stats.h"
 #include "sa_task_private.h"
 #include "sa_time.h"
 #include "sa_version.h"
 
-#define ACCEPT "text/plain;version=0.0.4;q=1,*/*;q=0.1"
-#define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
-
-/* One page on its way to the outbox. */
-typedef struct page_t {
-    const sa_job_t *job;
-    const char *name;               /* of its reports */
-    apr_array_header_t *parts;      /* of sa_report_t * */
-} page_t;
+#define KEY_LIMIT (64 * 1024)
 
 /* host:port of URL, as Prometheus writes the label instance. */
 static const char *instance_of(const char *url, apr_pool_t *pool)
@@ -48,116 +40,46 @@ static const char *instance_of(const char *url, apr_pool_t *pool)
     return apr_pstrcat(pool, host, tls ? ":443" : ":80", NULL);
 }
 
-static void add_label(apr_array_header_t *labels, const char *name, const char *value)
+static void note_failure(const sa_job_t *job, sa_error_t *err)
 {
-    sa_exposition_label_t *label;
-
-    if (*value) {                   /* an empty label is no label */
-        label = apr_array_push(labels);
-        label->name = name;
-        label->value = value;
-    }
+    sa_stats_add(SA_STAT_scrape_failures, 1);
+    SA_LOG(scrape_failed, SA_S("exporter", job->name), SA_S("url", job->exporter->url),
+           SA_E(err));
+    sa_error_clear(err);
 }
 
-static const apr_array_header_t *labels_of(const sa_job_t *job, apr_pool_t *pool)
+/* There is no page, and a consumer is to see that. */
+static void say_down(sa_job_t *job, apr_interval_time_t duration, apr_pool_t *scratch_pool)
 {
-    const sa_task_settings_t *settings = job->tasks->settings;
-    apr_array_header_t *labels = apr_array_make(pool, 8, sizeof(sa_exposition_label_t));
+    const sa_task_page_t page = {
+        .instance = instance_of(job->exporter->url, scratch_pool),
+        .scraped_at = job->scraped_at, .duration = duration
+    };
+    sa_error_t *err = sa_task__forward(job, &page, scratch_pool);
 
-    add_label(labels, "code", settings->code);
-    add_label(labels, "location", settings->location);
-    add_label(labels, "job", job->exporter->name);
-    add_label(labels, "instance", instance_of(job->exporter->url, pool));
-    for (int i = 0; i < job->exporter->labels->nelts; i++) {
-        const sa_config_pair_t *pair = &APR_ARRAY_IDX(job->exporter->labels, i, sa_config_pair_t);
-
-        add_label(labels, pair->key, pair->value);
-    }
-    return labels;
-}
-
-static sa_error_t *keep_part(void *baton, const char *data, size_t length, apr_uint64_t samples)
-{
-    page_t *page = baton;
-
-    (void)samples;
-    APR_ARRAY_PUSH(page->parts, sa_report_t *) =
-        sa_report_create(SA_DELIVER_DURABLE, page->name, NULL, data, length);
-    return SA_OK;
-}
-
-/* Give the parts in order.  When the outbox refuses one the rest of the page
- * goes as well: it would wait for the same disk. */
-static void give_parts(page_t *page)
-{
-    sa_error_t *err = SA_OK;
-
-    for (int i = 0; i < page->parts->nelts; i++) {
-        sa_report_t *report = APR_ARRAY_IDX(page->parts, i, sa_report_t *);
-
-        if (err) {
-            sa_stats_add(SA_STAT_reports_refused, 1);
-            sa_report_destroy(report);
-            continue;
-        }
-        report->made_at = page->job->scraped_at;
-        report->headers = apr_psprintf(report->pool, "Content-Type: " CONTENT_TYPE "\n"
-                                       "Stone-Age-Part: %d/%d\n", i + 1, page->parts->nelts);
-        err = sa_outbox_give(page->job->tasks->outbox, &report);
-    }
     if (err) {
-        SA_LOG(report_refused, SA_E(err));
+        SA_LOG(task_failed, SA_S("task", job->name), SA_E(err));
         sa_error_clear(err);
     }
 }
 
-static void note_bad_lines(const sa_job_t *job, const sa_exposition_result_t *result)
+static void forward(sa_job_t *job, const sa_http_response_t *response, apr_pool_t *scratch_pool)
 {
-    if (result->bad_lines == 0) {
-        return;
-    }
-    sa_stats_add(SA_STAT_scrape_bad_lines, result->bad_lines);
-    SA_LOG(scrape_bad_lines, SA_S("exporter", job->name), SA_I("lines", result->bad_lines),
-           SA_I("line", result->bad_line), SA_I("column", result->bad_column),
-           SA_S("reason", result->bad_reason), SA_S("text", result->bad_text));
-}
-
-static sa_error_t *forward(sa_job_t *job, const sa_http_response_t *response,
-                           apr_pool_t *scratch_pool)
-{
-    const apr_array_header_t *labels = labels_of(job, scratch_pool);
-    const sa_exposition_options_t options = {
-        .labels = (const sa_exposition_label_t *)labels->elts,
-        .label_count = labels->nelts,
-        .part_limit_bytes = sa_outbox_max_payload(job->tasks->outbox)
+    const sa_task_page_t page = {
+        .instance = instance_of(job->exporter->url, scratch_pool),
+        .data = response->data, .length = response->length,
+        .format = sa_exposition_format(response->content_type),
+        .content_type = response->content_type,
+        .scraped_at = job->scraped_at, .duration = response->duration
     };
-    page_t page = {
-        .job = job,
-        .name = apr_pstrcat(scratch_pool, "telemetry.metrics.", job->name, NULL),
-        .parts = apr_array_make(scratch_pool, 4, sizeof(sa_report_t *))
-    };
-    sa_exposition_t *exposition;
-    sa_exposition_result_t result;
-    sa_error_t *err;
+    sa_error_t *err = sa_task__forward(job, &page, scratch_pool);
 
-    if (options.part_limit_bytes < SA_EXPOSITION_PART_MIN) {
-        return sa_error(SA_ERR_TOO_LARGE, NULL,
-                        "the bus takes %" APR_SIZE_T_FMT " bytes a message and a page needs %d: "
-                        "raise the server's max_payload",
-                        (apr_size_t)options.part_limit_bytes, SA_EXPOSITION_PART_MIN);
+    if (err) {
+        note_failure(job, err);
+    } else {
+        sa_stats_add(SA_STAT_scrape_count, 1);
+        sa_stats_set(SA_STAT_last_scrape, (apr_uint64_t)sa_time_now());
     }
-    SA_TRY(sa_exposition_create(&exposition, &options, scratch_pool));
-    err = sa_exposition_run(&result, exposition, response->data, response->length,
-                            job->scraped_at, keep_part, &page);
-    note_bad_lines(job, &result);
-    give_parts(&page);
-    SA_TRY(err);
-    if (result.samples == 0) {
-        return sa_error(SA_ERR_PARSE, NULL, "the page holds no sample; is it an exporter's? "
-                        "(Content-Type: %s)", response->content_type);
-    }
-    sa_stats_add(SA_STAT_scrape_samples, result.samples);
-    return SA_OK;
 }
 
 static void on_page(void *baton, const sa_http_response_t *response, sa_error_t *err)
@@ -166,41 +88,91 @@ static void on_page(void *baton, const sa_http_response_t *response, sa_error_t 
     apr_pool_t *scratch_pool = sa_pool_create_root();
 
     job->running = false;
-    if (!err) {
-        err = forward(job, response, scratch_pool);
-    }
     if (err) {
-        sa_stats_add(SA_STAT_scrape_failures, 1);
-        SA_LOG(scrape_failed, SA_S("exporter", job->name), SA_S("url", job->exporter->url),
-               SA_E(err));
-        sa_error_clear(err);
+        note_failure(job, err);
+        say_down(job, response->duration, scratch_pool);
     } else {
-        sa_stats_add(SA_STAT_scrape_count, 1);
-        sa_stats_set(SA_STAT_last_scrape, (apr_uint64_t)sa_time_now());
+        forward(job, response, scratch_pool);
     }
     apr_pool_destroy(scratch_pool);
 }
 
-void sa_task__scrape(sa_job_t *job, apr_pool_t *scratch_pool)
+/* What REQUEST needs to log in; read now, so that a renewed one is used. */
+static sa_error_t *read_secrets(sa_http_request_t *request, const sa_exporter_config_t *exporter,
+                                apr_pool_t *pool)
+{
+    if (exporter->bearer.source != SA_SECRET_NONE) {
+        SA_TRY(sa_secret_read(&request->bearer, &exporter->bearer, pool));
+    }
+    if (*exporter->username) {
+        request->username = exporter->username;
+        SA_TRY(sa_secret_read(&request->password, &exporter->password, pool));
+    }
+    return SA_OK;
+}
+
+/* A key that others can read is nobody's proof; libcurl would take it. */
+static sa_error_t *check_key(const sa_exporter_config_t *exporter, apr_pool_t *pool)
+{
+    const char *key;
+    size_t length;
+
+    if (*exporter->key_file) {
+        SA_TRY_MSG(sa_os_file_read_secret(&key, &length, exporter->key_file, KEY_LIMIT, pool),
+                   "the client certificate or its key cannot be used");
+    }
+    return SA_OK;
+}
+
+static const char *or_null(const char *text)
+{
+    return *text ? text : NULL;
+}
+
+static sa_error_t *start(sa_job_t *job, apr_pool_t *scratch_pool)
 {
     const sa_exporter_config_t *exporter = job->exporter;
-    const sa_http_request_t request = {
+    sa_http_request_t request = {
         .url = exporter->url,
-        .accept = ACCEPT,
+        .accept = SA_TASK_ACCEPT,
         .user_agent = apr_pstrcat(scratch_pool, "stone-age-agent/", sa_version(), NULL),
         .timeout = exporter->timeout,
         .limit_bytes = (size_t)exporter->max_size,
-        .ca_file = *exporter->ca_file ? exporter->ca_file : NULL
+        .ca_file = or_null(exporter->ca_file),
+        .cert_file = or_null(exporter->cert_file),
+        .key_file = or_null(exporter->key_file),
+        .insecure = exporter->insecure
     };
+
+    SA_TRY(check_key(exporter, scratch_pool));
+    SA_TRY(read_secrets(&request, exporter, scratch_pool));
+    return sa_http_start(job->tasks->http, &request, on_page, job);
+}
+
+void sa_task__scrape(sa_job_t *job, apr_pool_t *scratch_pool)
+{
     sa_error_t *err;
 
     job->scraped_at = sa_time_now();
     job->running = true;
-    err = sa_http_start(job->tasks->http, &request, on_page, job);
+    err = start(job, scratch_pool);
     if (err) {
         job->running = false;
-        sa_stats_add(SA_STAT_scrape_failures, 1);
-        SA_LOG(scrape_failed, SA_S("exporter", job->name), SA_S("url", exporter->url), SA_E(err));
-        sa_error_clear(err);
+        note_failure(job, err);
+        say_down(job, 0, scratch_pool);
     }
+}
+
+sa_error_t *sa_task__make_filter(const sa_exposition_filter_t **filter,
+                                 const sa_exporter_config_t *exporter, apr_pool_t *pool)
+{
+    const sa_exposition_rules_t rules = {
+        .keep = exporter->keep, .drop = exporter->drop, .keep_if = exporter->keep_if,
+        .drop_if = exporter->drop_if, .drop_labels = exporter->drop_labels
+    };
+    sa_exposition_filter_t *made;
+
+    SA_TRY(sa_exposition_filter_create(&made, &rules, pool));
+    *filter = made;
+    return SA_OK;
 }

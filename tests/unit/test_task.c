@@ -41,7 +41,7 @@ static void stop(sa_tasks_t *tasks)
     fake_end();
 }
 
-#define QUIET "  system_metrics: {enabled: false}\n"
+#define QUIET "  system_metrics: {enabled: false}\n  inventory: {enabled: false}\n"
 
 SA_TEST(a_beat_comes_at_once_when_the_bus_is_up_and_then_each_interval)
 {
@@ -132,7 +132,8 @@ static bool has_reports(void *baton)
 
 SA_TEST(metrics_come_soon_after_the_start_and_then_each_interval)
 {
-    sa_tasks_t *tasks = start("  heartbeat: {enabled: false}\n", pool);
+    sa_tasks_t *tasks = start("  heartbeat: {enabled: false}\n"
+                              "  inventory: {enabled: false}\n", pool);
     const fake_given_t *report;
     int place = 0;
 
@@ -155,6 +156,7 @@ SA_TEST(metrics_come_soon_after_the_start_and_then_each_interval)
 SA_TEST(a_disk_that_hangs_stops_neither_heartbeat_nor_exporters)
 {
     sa_tasks_t *tasks = start("  heartbeat: {interval: 30s, twin: false}\n"
+                              "  inventory: {enabled: false}\n"
                               "  exporters: [{name: x, url: \"http://h/\", interval: 1m}]\n", pool);
     apr_uint64_t failures = sa_stats_read(SA_STAT_metrics_failures);
     const fake_given_t *report;
@@ -195,11 +197,19 @@ SA_TEST(a_page_is_forwarded_with_the_devices_labels)
     const fake_given_t *report;
     int place = 0;
 
-    fake_set_page("up 1\nbad line here {\n");
+    fake_set_page("a 1\nbad line here {\n");
     fake_run_until(SECOND);
     report = fake_next_given(&place, "telemetry.metrics.node");
-    ck_assert_str_eq(report->data, "up{code=\"t1\",location=\"attic\",job=\"node\","
-                     "instance=\"h:9100\",rack=\"7\"} 1 1785934245000\n");
+#define LABELS \
+    "{code=\"t1\",location=\"attic\",job=\"node\",instance=\"h:9100\",rack=\"7\"} "
+#define NOW " 1785934245000\n"
+    ck_assert_str_eq(report->data,
+                     "a" LABELS "1" NOW "# TYPE up gauge\nup" LABELS "1" NOW
+                     "# TYPE scrape_duration_seconds gauge\n"
+                     "scrape_duration_seconds" LABELS "0.000000" NOW
+                     "# TYPE scrape_samples_scraped gauge\nscrape_samples_scraped" LABELS "1" NOW
+                     "# TYPE scrape_samples_post_metric_relabeling gauge\n"
+                     "scrape_samples_post_metric_relabeling" LABELS "1" NOW);
     stop(tasks);
 }
 
