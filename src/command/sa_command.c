@@ -53,6 +53,9 @@ static sa_command_settings_t *copy_settings(const sa_config_t *config)
     add_text(settings->enabled_tasks, config->heartbeat_enabled, "heartbeat");
     add_text(settings->enabled_tasks, config->metrics_enabled, "system_metrics");
     add_text(settings->enabled_tasks, config->exporters->nelts > 0, "exporters");
+    add_text(settings->enabled_tasks, config->services_enabled && config->services->nelts > 0,
+             "service_check");
+    add_text(settings->enabled_tasks, config->inventory_enabled, "inventory");
     return settings;
 }
 

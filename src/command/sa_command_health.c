@@ -76,6 +76,24 @@ static void add_tasks(cJSON *json)
     add_stat(tasks, "metrics_failures", SA_STAT_metrics_failures);
     add_stat(tasks, "scrape_count", SA_STAT_scrape_count);
     add_stat(tasks, "scrape_failures", SA_STAT_scrape_failures);
+    add_stat_time(tasks, "last_service_check", SA_STAT_last_service_check);
+    add_stat(tasks, "service_check_count", SA_STAT_service_check_count);
+    add_stat(tasks, "service_check_failures", SA_STAT_service_check_failures);
+    add_stat(tasks, "service_changes", SA_STAT_service_changes);
+    add_stat_time(tasks, "last_inventory", SA_STAT_last_inventory);
+    add_stat(tasks, "inventory_count", SA_STAT_inventory_count);
+    add_stat(tasks, "inventory_failures", SA_STAT_inventory_failures);
+}
+
+/* How old the oldest report is; 0 for one from the future: the clock was wrong once. */
+static void add_age(cJSON *json, const char *name, sa_stat_t stat)
+{
+    apr_time_t time = (apr_time_t)sa_stats_read(stat);
+    apr_time_t now = sa_time_now();
+
+    if (time != 0) {
+        sa_json_add_count(json, name, (apr_uint64_t)apr_time_sec(now > time ? now - time : 0));
+    }
 }
 
 static void add_delivery(cJSON *json)
@@ -84,12 +102,20 @@ static void add_delivery(cJSON *json)
 
     add_stat(delivery, "accepted", SA_STAT_reports_accepted);
     add_stat(delivery, "stored", SA_STAT_reports_stored);
+    sa_json_add_rounded(delivery, "accepted_per_second", sa_stats_rate(SA_STAT_reports_accepted));
+    sa_json_add_rounded(delivery, "stored_per_second", sa_stats_rate(SA_STAT_reports_stored));
+    add_stat(delivery, "sent", SA_STAT_reports_sent);
+    add_stat(delivery, "duplicate", SA_STAT_reports_duplicate);
     add_stat(delivery, "refused", SA_STAT_reports_refused);
     add_stat(delivery, "dropped", SA_STAT_reports_dropped);
     add_stat(delivery, "quarantined", SA_STAT_reports_quarantined);
     add_stat(delivery, "waiting", SA_STAT_spool_reports);
     add_stat(delivery, "waiting_bytes", SA_STAT_spool_bytes);
     add_stat_time(delivery, "oldest", SA_STAT_spool_oldest_at);
+    add_age(delivery, "oldest_age_seconds", SA_STAT_spool_oldest_at);
+    add_stat(delivery, "doubtful", SA_STAT_reports_doubtful);
+    add_stat(delivery, "found", SA_STAT_reports_found);
+    add_stat(delivery, "unchecked", SA_STAT_reports_unchecked);
     add_stat_text(delivery, "error", SA_STAT_TEXT_delivery_error);
 }
 

@@ -159,6 +159,47 @@ SA_TEST(health_has_every_group_of_the_contract)
     close_counter(counter);
 }
 
+SA_TEST(health_tells_how_delivery_goes)
+{
+    static const struct {
+        const char *name;
+        sa_stat_t stat;
+    } rows[] = {
+        {"accepted", SA_STAT_reports_accepted}, {"stored", SA_STAT_reports_stored},
+        {"sent", SA_STAT_reports_sent}, {"duplicate", SA_STAT_reports_duplicate},
+        {"refused", SA_STAT_reports_refused}, {"dropped", SA_STAT_reports_dropped},
+        {"quarantined", SA_STAT_reports_quarantined}, {"waiting", SA_STAT_spool_reports},
+        {"waiting_bytes", SA_STAT_spool_bytes}, {"doubtful", SA_STAT_reports_doubtful},
+        {"found", SA_STAT_reports_found}, {"unchecked", SA_STAT_reports_unchecked},
+    };
+    counter_t *counter = open_counter("", false, pool);
+    cJSON *group = cJSON_GetObjectItem(answer(counter, "agents.t1.cmd.health", ""), "delivery");
+
+    ck_assert(!cJSON_HasObjectItem(group, "oldest"));
+    ck_assert(!cJSON_HasObjectItem(group, "oldest_age_seconds"));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        sa_stats_set(rows[i].stat, 1000 + i);
+    }
+    sa_stats_set(SA_STAT_spool_oldest_at, (apr_uint64_t)(sa_time_now() - apr_time_from_sec(90)));
+    sa_stats_set(SA_STAT_started_at, (apr_uint64_t)(sa_time_mono() - apr_time_from_sec(1)));
+    sa_stats_add(SA_STAT_reports_stored, 1);
+    group = cJSON_GetObjectItem(answer(counter, "agents.t1.cmd.health", ""), "delivery");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        ck_assert_msg(cJSON_GetObjectItem(group, rows[i].name)->valueint
+                          == 1000 + (int)i + (rows[i].stat == SA_STAT_reports_stored),
+                      "%s", rows[i].name);
+    }
+    ck_assert_int_ge(cJSON_GetObjectItem(group, "oldest_age_seconds")->valueint, 90);
+    ck_assert_int_lt(cJSON_GetObjectItem(group, "oldest_age_seconds")->valueint, 200);
+    ck_assert(cJSON_GetObjectItem(group, "stored_per_second")->valuedouble > 0.0);
+    ck_assert(cJSON_GetObjectItem(group, "accepted_per_second")->valuedouble < 0.001);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        sa_stats_set(rows[i].stat, 0);
+    }
+    sa_stats_set(SA_STAT_spool_oldest_at, 0);
+    close_counter(counter);
+}
+
 SA_TEST(an_unknown_command_is_answered)
 {
     counter_t *counter = open_counter("", false, pool);
@@ -287,7 +328,8 @@ SA_TEST(new_settings_are_used_by_the_next_answer)
 }
 
 SA_TEST_MAIN("command", ping_answers_whatever_the_body, health_has_every_group_of_the_contract,
-             an_unknown_command_is_answered, a_bad_body_gets_the_contracts_words,
+             health_tells_how_delivery_goes, an_unknown_command_is_answered,
+             a_bad_body_gets_the_contracts_words,
              a_request_too_large_is_refused_unread,
              ping_answers_while_every_worker_is_busy_and_the_queue_full,
              a_reply_goes_only_where_a_requester_may_ask_for_it,
