@@ -42,7 +42,8 @@ LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$TOP/tests/lsan.supp:print_suppression
 export LSAN_OPTIONS
 AGENT=$BUILD/stone-age-agent
 WAIT_FACTOR=${WAIT_FACTOR:-1}
-PATH=$TOP/build/deps/usr/sbin:$TOP/build/deps/usr/bin:$PATH:/usr/sbin:/sbin
+PATH=$TOP/build/deps/usr/sbin:$TOP/build/deps/usr/bin:$TOP/build/deps/prometheus/usr/bin:$PATH
+PATH=$PATH:/usr/sbin:/sbin
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/stone-age.XXXXXX")
 STATE=$WORK/state
 STATE_DIRECTORY=$STATE
@@ -528,22 +529,42 @@ agent_says()
     has_line "$AGENT_LOG" "$@"
 }
 
-# start_pages FOLDER: serve its files, and bad pages (tests/tools/pages.py), by HTTP:
-# PAGES_URL, PAGES_PID, PAGES_LOG (each request).
+# start_pages FOLDER [CERTIFICATE KEY CA]: serve its files, and bad pages
+# (tests/tools/pages.py), by HTTP or HTTPS: PAGES_URL, PAGES_PID, PAGES_LOG (each request).
 start_pages()
 {
     PAGES_LOG=$WORK/pages.log
-    spawn "$PAGES_LOG" python3 "$TOP/tests/tools/pages.py" "$1"
+    spawn "$PAGES_LOG" python3 "$TOP/tests/tools/pages.py" "$@"
     PAGES_PID=$SPAWNED
     wait_for 20 has_line "$PAGES_LOG" '^Listening' || die "the page server does not start"
-    PAGES_URL=http://127.0.0.1:$(sed -n 's/^Listening on //p' "$PAGES_LOG")
+    PAGES_URL=http${2:+s}://127.0.0.1:$(sed -n 's/^Listening on //p' "$PAGES_LOG")
+}
+
+# start_proxy: stand between the agent and the server (tests/tools/proxy.py): PROXY_URL
+# for the agent, PROXY_PID, PROXY_LOG.
+start_proxy()
+{
+    PROXY_LOG=$WORK/proxy.log
+    mkfifo "$WORK/proxy.commands"
+    spawn "$PROXY_LOG" python3 "$TOP/tests/tools/proxy.py" "$NATS_PORT" "$WORK/proxy.commands"
+    PROXY_PID=$SPAWNED
+    wait_for 20 has_line "$PROXY_LOG" '^Listening' || die "the proxy does not start"
+    PROXY_URL=nats://127.0.0.1:$(sed -n 's/^Listening on //p' "$PROXY_LOG")
+}
+
+# proxy COMMAND: tell it what to do, and wait until it does.
+proxy()
+{
+    _told=$(grep -Fxc "did $*" "$PROXY_LOG" || true)
+    echo "$*" >"$WORK/proxy.commands"
+    wait_for 10 has_line "$PROXY_LOG" "^did $*\$" $((_told + 1)) || die "the proxy does not obey: $*"
 }
 
 # fetch URL: print the page.
 fetch()
 {
     python3 -c 'import sys, urllib.request
-sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], timeout=10).read())' "$1"
+sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], timeout=60).read())' "$1"
 }
 
 # ---- is anything lost? -----------------------------------------------------------

@@ -25,11 +25,17 @@ equal "it has code, location and ts, and nothing else" '["code","location","ts"]
 check "its ts is the time of now" jq -e '.ts / 1000 - (.data | fromjson.ts | fromdateiso8601)
     | . > -0.5 and . < 3' "$WORK/beats"
 
-check "telemetry.system is in the stream" wait_for 10 has_messages REPORTS 1
-system=$(bus stream-dump REPORTS --data | head -n 1)
+# stored NAME: the first report of that name in the stream.
+stored()
+{
+    bus stream-dump REPORTS --data | jq -c "select(.subject == \"agents.t1.telemetry.$1\")" | head -n 1
+}
+check "telemetry.system is in the stream" wait_for 10 eval '[ -n "$(stored system)" ]'
+check "so is telemetry.inventory" wait_for 10 eval '[ -n "$(stored inventory)" ]'
+system=$(stored system)
 echo "$system" | jq -r .data >"$WORK/system.json"
 equal "on its subject" agents.t1.telemetry.system "$(echo "$system" | jq -r .subject)"
-match "with a message id" '^t1-[A-Za-z0-9]+-1$' "$(echo "$system" | jq -r '.headers["Nats-Msg-Id"]')"
+match "with a message id" '^t1-[A-Za-z0-9]+-[0-9]+$' "$(echo "$system" | jq -r '.headers["Nats-Msg-Id"]')"
 check "it has the contract's fields, with their types" jq -e '
     .code == "t1" and .location == "north-1"
     and (.ts | test("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"))
@@ -79,7 +85,7 @@ check "health: tasks" jq -e '.tasks | (.last_heartbeat | fromdateiso8601 > 0)
     and .metrics_failures == 0' "$WORK/health.json"
 check "health: config" jq -e '.config | .code == "t1" and .location == "north-1"
     and .subject_prefix == "agents" and (.version | length > 0)
-    and .enabled_tasks == ["heartbeat", "system_metrics"]' "$WORK/health.json"
+    and .enabled_tasks == ["heartbeat", "system_metrics", "inventory"]' "$WORK/health.json"
 check "health: os" jq -e '.os | .platform == "linux" and (.name | length > 0)
     and (.version | type == "string") and (.build | length > 0)' "$WORK/health.json"
 

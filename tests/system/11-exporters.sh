@@ -51,7 +51,10 @@ equal "and what it is" 'text/plain; version=0.0.4; charset=utf-8' \
     "$(jq -r '.headers["Content-Type"]' "$WORK/parts" | sort -u)"
 compare "no part is larger than the server takes" "$(jq .size "$WORK/parts" | sort -n | tail -n 1)" -lt 16384
 
-jq -r .data "$WORK/parts" | grep . >"$WORK/out"
+# What the agent adds of its own comes last.
+own='^(up|scrape_[a-z_]*)\{|^# TYPE (up|scrape_[a-z_]*) '
+jq -r .data "$WORK/parts" | grep . >"$WORK/all"
+grep -Ev "$own" "$WORK/all" >"$WORK/out"
 instance=${PAGES_URL#http://}
 equal "each sample has the labels code, job and instance" "" \
     "$(grep -v '^#' "$WORK/out" | grep -Fv "{code=\"t1\",job=\"page\",instance=\"$instance\"" || true)"
@@ -71,12 +74,19 @@ grep '^# TYPE' "$WORK/out" | sort >"$WORK/types-out"
 check "each family is in one part, with its type" diff "$WORK/types-in" "$WORK/types-out"
 equal "no part begins in the middle of a family" "" "$(jq -r '.data | split("\n")[0]' "$WORK/parts" |
     grep -v '^#' || true)"
+equal "the agent adds what Prometheus would" \
+    "up 1 scrape_samples_scraped $(grep -vc '^#' "$WORK/pages/metrics") scrape_samples_post_metric_relabeling $(
+        grep -vc '^#' "$WORK/pages/metrics")" \
+    "$(grep -E "$own" "$WORK/all" | grep -Ev '^#|^scrape_duration' | sed 's/{.*}//; s/ [0-9]*$//' | xargs)"
+match "with how long it took" '^scrape_duration_seconds\{[^}]*\} 0\.[0-9]{6} [0-9]{13}$' \
+    "$(cat "$WORK/all")"
 match "an exporter's own labels are added, escaped" \
     '^node_load1\{code="t1",job="real",instance="127[0-9.:]*",(site="north",rack="a \\"1\\""|rack="a \\"1\\"",site="north")\} ' \
     "$(dump real | jq -r .data)"
 if command -v promtool >/dev/null; then
     dump real | jq -r .data | grep . >"$WORK/real"
-    check "promtool reads it" sh -c "promtool check metrics <$WORK/real"
+    # 3: it reads all, and finds some names a matter of taste
+    check "promtool reads it" sh -c "promtool check metrics <$WORK/real || [ \$? -eq 3 ]"
 else
     note "promtool is not installed: it was not asked"
 fi
@@ -106,7 +116,8 @@ END
 start_agent "$WORK/agent.yaml"
 for name in down slow drip huge redirect html broken; do
     check "$name: the log says so" wait_for 15 agent_says "scrape_failed.* exporter=$name( |\$)"
-    equal "$name: nothing of it is in the stream" "" "$(dump "$name")"
+    equal "$name: all that is in the stream is that it is down" "up 0" \
+        "$(dump "$name" | jq -r .data | grep -Ev '^(#|scrape_|$)' | sed 's/{.*}//; s/ [0-9]*$//')"
 done
 log=$(cat "$AGENT_LOG")
 match "down: nothing listens" 'exporter=down .*([Rr]efused|connect)' "$log"

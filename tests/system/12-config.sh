@@ -147,7 +147,7 @@ BEAT=10s LEVEL=debug EXPORTERS="{name: one, url: \"$EXPORTER_URL\", interval: 1h
 check "a good one is taken" wait_for 10 agent_says ' config_reloaded'
 check "the heartbeat has its new interval" wait_for 10 twin_interval 10s
 check "the new exporter is read" wait_for 10 arrived one
-equal "health knows" '["heartbeat","system_metrics","exporters"]' "$(health .config.enabled_tasks)"
+equal "health knows" '["heartbeat","system_metrics","exporters","inventory"]' "$(health .config.enabled_tasks)"
 equal "the connection stayed" 0 "$(health .nats.reconnects)"
 
 EXPORTERS="{name: two, url: \"$EXPORTER_URL\", interval: 1h}" config | reload
