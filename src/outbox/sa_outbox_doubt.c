@@ -68,29 +68,44 @@ void sa_outbox__doubt_open(sa_durable_t *durable)
     show_doubtful(durable, &state);
 }
 
-void sa_outbox__doubt_add_flights(sa_durable_t *durable)
+static void add(sa_doubt_t *doubt, const sa_flight_t *flight)
 {
-    sa_doubt_t *doubt = &durable->doubt;
-    const sa_flight_t *first = &durable->flights[0];
-    apr_int64_t last = durable->flight_count > 0 ? first[durable->flight_count - 1].seq : 0;
+    if (doubt->upto == 0 || flight->sent_at < doubt->since) {
+        doubt->since = flight->sent_at;
+    }
+    if (doubt->upto == 0 || flight->floor < doubt->floor) {
+        doubt->floor = flight->floor;
+    }
+    if (flight->seq > doubt->upto) {
+        doubt->upto = flight->seq;
+    }
+}
+
+/* What was looked through says nothing of what was offered since. */
+static void note_added(sa_durable_t *durable)
+{
     sa_spool_state_t state;
 
-    if (last == 0) {
-        return;
-    }
-    if (doubt->upto == 0 || first->sent_at < doubt->since) {
-        doubt->since = first->sent_at;
-    }
-    if (doubt->upto == 0 || first->floor < doubt->floor) {
-        doubt->floor = first->floor;
-    }
-    if (last > doubt->upto) {
-        doubt->upto = last;
-    }
-    /* what was looked through says nothing of what was offered since */
-    forget_checked(doubt);
+    forget_checked(&durable->doubt);
     sa_spool_read_state(&state, durable->spool);
     show_doubtful(durable, &state);
+}
+
+void sa_outbox__doubt_add(sa_durable_t *durable, const sa_flight_t *flight)
+{
+    add(&durable->doubt, flight);
+    note_added(durable);
+}
+
+void sa_outbox__doubt_add_flights(sa_durable_t *durable)
+{
+    if (durable->flight_count == 0) {
+        return;
+    }
+    for (int i = 0; i < durable->flight_count; i++) {
+        add(&durable->doubt, &durable->flights[i]);
+    }
+    note_added(durable);
 }
 
 void sa_outbox__doubt_settle(sa_durable_t *durable)
@@ -282,10 +297,12 @@ static void wait_for_stream(sa_outbox_t *outbox)
 {
     sa_doubt_t *doubt = &outbox->durable.doubt;
 
+    unsigned int subject = sa_outbox__subject_hash(doubt->subject);
+
     doubt->step = SA_DOUBT_IDLE;
     doubt->subject = NULL;
     doubt->stream[0] = '\0';
-    sa_outbox__durable_stall(outbox, NO_STREAM);
+    sa_outbox__durable_refuse(outbox, subject, NO_STREAM);
 }
 
 /* The number of a report that is still in the spool. */

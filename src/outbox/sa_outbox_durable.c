@@ -7,6 +7,7 @@
  * again, and when it is stored the rest follows. */
 #include <string.h>
 
+#include <apr_hash.h>
 #include <apr_strings.h>
 
 #include "sa_log.h"
@@ -21,6 +22,7 @@
 #define RETRY_FIRST apr_time_from_sec(1)
 #define RETRY_MAX apr_time_from_sec(60)
 #define DISK_RETRY_MAX apr_time_from_sec(30)
+#define PASS_MAX 1000                       /* reports of held subjects passed over in a turn */
 /* JetStream API error codes (nats-server server/errors.json): the message will
  * never fit this stream. */
 #define JS_MESSAGE_TOO_LARGE 10054
@@ -245,7 +247,11 @@ static void rewind_window(sa_durable_t *durable)
     flush_acked(durable);
     durable->acked_ahead = durable->acked_count > 0;
     durable->flight_count = 0;
+    durable->probing = false;
     durable->cursor = 0;
+    for (int i = 0; i < durable->held_count; i++) {
+        durable->held[i].probing = false;
+    }
     drop_batch(durable);
 }
 
@@ -312,31 +318,110 @@ static void end_flight(sa_durable_t *durable, apr_int64_t seq)
     }
 }
 
-void sa_outbox__durable_stall(sa_outbox_t *outbox, const char *reason)
+unsigned int sa_outbox__subject_hash(const char *subject)
+{
+    apr_ssize_t length = APR_HASH_KEY_STRING;
+
+    return apr_hashfunc_default(subject, &length);
+}
+
+static sa_held_t *find_held(sa_durable_t *durable, unsigned int subject)
+{
+    for (int i = 0; i < durable->held_count; i++) {
+        if (durable->held[i].subject == subject) {
+            return &durable->held[i];
+        }
+    }
+    return NULL;
+}
+
+static void show_stalled(const sa_durable_t *durable)
+{
+    sa_stats_set(SA_STAT_stream_missing, durable->stalled || durable->held_count > 0);
+    sa_stats_set(SA_STAT_subjects_held, (apr_uint64_t)durable->held_count);
+}
+
+/* Its next turn comes later. */
+static void put_off(sa_held_t *held)
+{
+    held->sought = false;
+    held->probing = false;
+    held->retry_at = sa_time_mono() + sa_backoff_next(&held->backoff);
+}
+
+/* false: too many of them. */
+static bool hold(sa_durable_t *durable, unsigned int subject)
+{
+    sa_held_t *held;
+
+    if (durable->held_count == SA_OUTBOX_HELD) {
+        return false;
+    }
+    held = &durable->held[durable->held_count++];
+    held->subject = subject;
+    sa_backoff_init(&held->backoff, RETRY_FIRST, RETRY_MAX);
+    put_off(held);
+    return true;
+}
+
+static void release(sa_durable_t *durable, sa_held_t *held)
+{
+    *held = durable->held[--durable->held_count];
+    show_stalled(durable);
+}
+
+static void stall(sa_outbox_t *outbox, const char *reason)
 {
     sa_durable_t *durable = &outbox->durable;
 
-    sa_stats_add(SA_STAT_reports_unstored, 1);
     rewind_window(durable);
     if (!durable->stalled) {
         durable->stalled = true;
-        sa_stats_set(SA_STAT_stream_missing, 1);
         SA_LOG(delivery_stalled, SA_S("reason", reason),
                SA_S("subject", apr_pstrcat(durable->batch_pool, outbox->subject_prefix,
                                            "telemetry.>", NULL)));
     }
-    sa_stats_set_text(SA_STAT_TEXT_delivery_error, reason);
-    durable->probing = false;
     durable->retry_at = sa_time_mono() + sa_backoff_next(&durable->backoff);
 }
 
-static void note_stored(sa_durable_t *durable)
+void sa_outbox__durable_refuse(sa_outbox_t *outbox, unsigned int subject, const char *reason)
 {
-    if (durable->stalled) {
+    sa_durable_t *durable = &outbox->durable;
+    sa_held_t *held = find_held(durable, subject);
+
+    sa_stats_add(SA_STAT_reports_unstored, 1);
+    sa_stats_set_text(SA_STAT_TEXT_delivery_error, reason);
+    durable->probing = false;
+    if (held) {
+        put_off(held);
+    } else if (durable->stalled && hold(durable, subject)) {
+        durable->retry_at = 0;              /* the next subject's turn */
+    } else {
+        stall(outbox, reason);
+    }
+    show_stalled(durable);
+}
+
+/* SUBJECT is stored. */
+static void note_stored(sa_durable_t *durable, unsigned int subject)
+{
+    sa_held_t *held = find_held(durable, subject);
+
+    if (held) {
+        release(durable, held);
+        durable->again = true;              /* it was passed over */
+    }
+    if (durable->stalled || (held && durable->held_count == 0)) {
         durable->stalled = false;
-        sa_stats_set(SA_STAT_stream_missing, 0);
+        SA_LOG(delivery_resumed, SA_I("waiting", sa_stats_read(SA_STAT_spool_reports)),
+               SA_I("held", durable->held_count));
+        for (int i = 0; i < durable->held_count; i++) {
+            durable->held[i].retry_at = 0;  /* what has mended this one may have mended all */
+        }
+        show_stalled(durable);
+    }
+    if (durable->held_count == 0) {
         sa_stats_set_text(SA_STAT_TEXT_delivery_error, NULL);
-        SA_LOG(delivery_resumed, SA_I("waiting", sa_stats_read(SA_STAT_spool_reports)));
     }
     durable->probing = false;
     sa_backoff_reset(&durable->backoff);
@@ -369,6 +454,8 @@ static void note_place(sa_outbox_t *outbox, const sa_outbox_ack_t *ack)
 void sa_outbox__durable_ack(sa_outbox_t *outbox, apr_int64_t seq, const sa_outbox_ack_t *ack)
 {
     sa_durable_t *durable = &outbox->durable;
+    int place = find_flight(durable, seq);
+    unsigned int subject = place >= 0 ? durable->flights[place].subject : 0;
     char reason[128];
 
     if (ack->stored) {
@@ -377,22 +464,23 @@ void sa_outbox__durable_ack(sa_outbox_t *outbox, apr_int64_t seq, const sa_outbo
         note_place(outbox, ack);
         sa_stats_add(SA_STAT_reports_stored, 1);
         sa_stats_add(SA_STAT_reports_duplicate, ack->duplicate ? 1 : 0);
-        note_stored(durable);
+        note_stored(durable, subject);
         return;
     }
-    if (find_flight(durable, seq) < 0) {
+    if (place < 0) {
         return;         /* an answer to an offer that was given up already */
     }
+    end_flight(durable, seq);
     if (ack->error_code == JS_MESSAGE_TOO_LARGE) {
-        end_flight(durable, seq);
         durable->probing = false;       /* it told nothing of the others */
         if (!quarantine(outbox, seq, sa_outbox__ack_error(outbox, reason))) {
             rewind_window(durable);     /* it is offered, and refused, once more */
         }
         return;
     }
-    sa_outbox__durable_stall(outbox, ack->no_stream ? "no stream binds the subject"
-                                                    : sa_outbox__ack_error(outbox, reason));
+    sa_outbox__durable_refuse(outbox, subject,
+                              ack->no_stream ? "no stream binds the subject"
+                                             : sa_outbox__ack_error(outbox, reason));
 }
 
 /* When to begin: a backlog waits for a random while, because the neighbours have
@@ -413,6 +501,8 @@ void sa_outbox__durable_edge(sa_outbox_t *outbox, bool up)
     rewind_window(durable);
     sa_outbox__doubt_edge(durable);
     durable->probing = false;
+    durable->held_count = 0;
+    show_stalled(durable);
     if (up) {
         durable->retry_at = drain_from(durable);
         sa_backoff_reset(&durable->backoff);
@@ -458,17 +548,56 @@ static void go_on(sa_durable_t *durable, const sa_spool_entry_t *entry)
     durable->batch_next++;
 }
 
-/* Offer one report; false when there is none or the bus is away. */
+/* All of the spool was looked through: who was not met has no reports any more. */
+static void forget_held(sa_durable_t *durable)
+{
+    for (int i = durable->held_count - 1; durable->seeking && i >= 0; i--) {
+        if (durable->held[i].sought && !durable->held[i].probing) {
+            release(durable, &durable->held[i]);
+        }
+    }
+    durable->seeking = false;
+}
+
+/* Is ENTRY's subject held, and not its turn? */
+static bool is_passed_over(sa_durable_t *durable, const sa_held_t *held)
+{
+    if (!held || (held->sought && !held->probing)) {
+        return false;
+    }
+    durable->passed++;
+    durable->skipping = durable->passed >= PASS_MAX;
+    return true;
+}
+
+static void note_flight(sa_durable_t *durable, const sa_spool_entry_t *entry, sa_held_t *held)
+{
+    sa_flight_t *flight = &durable->flights[durable->flight_count++];
+
+    flight->seq = entry->seq;
+    flight->sent_at = sa_time_mono();
+    flight->floor = durable->doubt.newest;
+    flight->subject = sa_outbox__subject_hash(entry->subject);
+    if (held) {
+        held->probing = true;
+    }
+    sa_stats_add(SA_STAT_reports_sent, 1);
+}
+
+/* Offer one report, or pass over it; false when there is none or the bus is away. */
 static bool send_one(sa_outbox_t *outbox)
 {
     sa_durable_t *durable = &outbox->durable;
     sa_spool_entry_t *entry = next_entry(durable);
+    sa_held_t *held;
     sa_error_t *err;
 
     if (!entry) {
+        forget_held(durable);
         return false;
     }
-    if (is_acked(durable, entry->seq)
+    held = find_held(durable, sa_outbox__subject_hash(entry->subject));
+    if (is_acked(durable, entry->seq) || is_passed_over(durable, held)
         || (entry->damaged && quarantine(outbox, entry->seq, "the disk has changed it"))) {
         go_on(durable, entry);
         return true;
@@ -496,11 +625,7 @@ static bool send_one(sa_outbox_t *outbox)
         sa_error_clear(err);
         return false;
     } else {
-        durable->flights[durable->flight_count].seq = entry->seq;
-        durable->flights[durable->flight_count].sent_at = sa_time_mono();
-        durable->flights[durable->flight_count].floor = durable->doubt.newest;
-        durable->flight_count++;
-        sa_stats_add(SA_STAT_reports_sent, 1);
+        note_flight(durable, entry, held);
     }
     go_on(durable, entry);
     return true;
@@ -537,15 +662,52 @@ static void send_probe(sa_outbox_t *outbox)
     sa_durable_t *durable = &outbox->durable;
 
     durable->probing = true;
-    while (durable->flight_count == 0 && send_one(outbox)) {
+    while (durable->flight_count == 0 && !durable->skipping && send_one(outbox)) {
         /* until one is on its way */
     }
     durable->probing = durable->flight_count > 0;
 }
 
+/* Is it the turn of a held subject?  Its reports lie behind us. */
+static bool is_turn_of_held(const sa_durable_t *durable, apr_interval_time_t now)
+{
+    for (int i = 0; i < durable->held_count; i++) {
+        if (!durable->held[i].probing && now >= durable->held[i].retry_at) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Go back to the oldest, if that is wanted; false: first what is on its way. */
+static bool turn_back(sa_durable_t *durable)
+{
+    apr_interval_time_t now = sa_time_mono();
+    bool seek = !durable->seeking && is_turn_of_held(durable, now);
+
+    if (!seek && !durable->again) {
+        return true;
+    }
+    if (durable->flight_count > 0) {
+        return false;
+    }
+    rewind_window(durable);
+    durable->again = false;
+    for (int i = 0; i < durable->held_count; i++) {
+        durable->held[i].sought = now >= durable->held[i].retry_at;
+        durable->seeking = durable->seeking || durable->held[i].sought;
+    }
+    return true;
+}
+
 static void send_window(sa_outbox_t *outbox)
 {
     sa_durable_t *durable = &outbox->durable;
+
+    durable->passed = 0;
+    if (!turn_back(durable)) {
+        return;
+    }
 
     if (durable->stalled) {
         if (!durable->probing && durable->flight_count == 0) {
@@ -555,8 +717,13 @@ static void send_window(sa_outbox_t *outbox)
     }
     durable->limited = !is_allowed(durable);
     while (durable->flight_count < durable->window && !durable->limited
-           && durable->acked_count < SA_OUTBOX_REMOVE_BATCH && send_one(outbox)) {
-        durable->allowance -= 1.0;
+           && durable->acked_count < SA_OUTBOX_REMOVE_BATCH && !durable->skipping) {
+        int count = durable->flight_count;
+
+        if (!send_one(outbox)) {
+            break;
+        }
+        durable->allowance -= durable->flight_count > count ? 1.0 : 0.0;
         durable->limited = !is_allowed(durable);
     }
 }
@@ -568,7 +735,14 @@ static void check_timeout(sa_outbox_t *outbox, apr_interval_time_t now)
 
     if (durable->flight_count > 0
         && now >= durable->flights[0].sent_at + durable->ack_timeout) {
-        sa_outbox__durable_stall(outbox, "no acknowledgement in time");
+        const sa_flight_t late = durable->flights[0];
+
+        if (find_held(durable, late.subject) || durable->stalled) {
+            /* it was offered to find out: the others do well */
+            sa_outbox__doubt_add(durable, &late);
+            end_flight(durable, late.seq);
+        }
+        sa_outbox__durable_refuse(outbox, late.subject, "no acknowledgement in time");
     }
 }
 
@@ -597,6 +771,14 @@ static apr_interval_time_t next_due(const sa_outbox_t *outbox, apr_interval_time
     if (durable->flight_count > 0) {
         due = earlier(due, durable->flights[0].sent_at + durable->ack_timeout);
     }
+    if (outbox->up && durable->skipping) {
+        due = now;
+    }
+    for (int i = 0; outbox->up && i < durable->held_count; i++) {
+        if (!durable->held[i].probing && durable->held[i].retry_at > now) {
+            due = earlier(due, durable->held[i].retry_at);
+        }
+    }
     if (outbox->up && durable->flight_count == 0 && durable->retry_at > now) {
         due = earlier(due, durable->retry_at);
     }
@@ -620,6 +802,7 @@ apr_interval_time_t sa_outbox__durable_turn(sa_outbox_t *outbox)
     apr_interval_time_t now = sa_time_mono();
 
     durable->limited = false;           /* unless this turn finds it so */
+    durable->skipping = false;
     check_timeout(outbox, now);
     sa_outbox__doubt_turn(outbox, now);
     if (outbox->up && now >= durable->retry_at
@@ -649,7 +832,8 @@ bool sa_outbox__durable_is_idle(const sa_outbox_t *outbox)
     sa_spool_read_state(&state, durable->spool);
     return durable->waiting_count == 0
            && (durable->stalled
-               || (durable->flight_count == 0 && durable->acked_count == 0 && state.reports == 0));
+               || (durable->flight_count == 0 && durable->acked_count == 0
+                   && (state.reports == 0 || durable->held_count > 0)));
 }
 
 void sa_outbox__durable_finish(sa_outbox_t *outbox)

@@ -47,7 +47,19 @@ typedef struct sa_flight_t {
     apr_int64_t seq;
     apr_interval_time_t sent_at;
     apr_uint64_t floor;         /* it will stand behind this place of the stream */
+    unsigned int subject;       /* its hash */
 } sa_flight_t;
+
+/* A subject whose reports are refused while others are stored: it waits for itself and
+ * keeps nobody up.  From time to time one of its reports is offered. */
+#define SA_OUTBOX_HELD 32
+typedef struct sa_held_t {
+    unsigned int subject;       /* its hash */
+    apr_interval_time_t retry_at;
+    bool sought;                /* its turn: its oldest report is looked for */
+    bool probing;               /* and is on its way */
+    sa_backoff_t backoff;
+} sa_held_t;
 
 /* Looking for reports whose acknowledgement was lost (sa_outbox_doubt.c).
  *
@@ -105,6 +117,12 @@ typedef struct sa_durable_t {
     bool probing;                   /* stalled, and one report is on its way to find out */
     apr_interval_time_t retry_at;
     sa_backoff_t backoff;
+    sa_held_t held[SA_OUTBOX_HELD];
+    int held_count;
+    bool again;                     /* begin with the oldest when nothing is on its way */
+    bool seeking;                   /* that was done for held subjects whose turn it is */
+    int passed;                     /* in this turn */
+    bool skipping;                  /* this turn has passed over enough: go on in the next */
     sa_doubt_t doubt;
     apr_interval_time_t duplicate_window;
     apr_int64_t drain_rate;         /* reports a second; 0: no limit */
@@ -212,8 +230,10 @@ void sa_outbox__durable_expire(sa_outbox_t *outbox);
 
 /* Note that SEQ is in the stream and may leave the spool. */
 void sa_outbox__durable_is_stored(sa_durable_t *durable, apr_int64_t seq);
-/* Offer nothing for a while, because of REASON; then the oldest alone. */
-void sa_outbox__durable_stall(sa_outbox_t *outbox, const char *reason);
+/* SUBJECT is not stored now, because of REASON: offer nothing for a while, and then the
+ * oldest alone.  Where that is known already SUBJECT alone waits, and another is tried. */
+void sa_outbox__durable_refuse(sa_outbox_t *outbox, unsigned int subject, const char *reason);
+unsigned int sa_outbox__subject_hash(const char *subject);
 /* Forget what is on its way: all of it is offered again, oldest first. */
 void sa_outbox__durable_rewind(sa_outbox_t *outbox);
 
@@ -223,6 +243,7 @@ void sa_outbox__doubt_init(sa_doubt_t *doubt, apr_pool_t *pool);
 void sa_outbox__doubt_open(sa_durable_t *durable);
 /* What is on its way will get no answer. */
 void sa_outbox__doubt_add_flights(sa_durable_t *durable);
+void sa_outbox__doubt_add(sa_durable_t *durable, const sa_flight_t *flight);
 /* The spool has changed: are there still doubtful ones? */
 void sa_outbox__doubt_settle(sa_durable_t *durable);
 /* Let the next removal keep the place that all of the spool stands behind. */

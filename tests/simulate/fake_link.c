@@ -22,6 +22,7 @@
 #define EVENTS_MAX 16384
 #define PLACES_MAX 16384
 #define STREAM_NAME "SIM"
+#define ALL_SUBJECTS ((1u << FAKE_SUBJECTS) - 1)
 
 struct sa_link_message_t {
     sa_link_ack_t ack;
@@ -45,6 +46,7 @@ typedef struct event_t {
     sa_link_ack_t ack;
     sa_link_stored_t stored;
     char msg_id[64];
+    int subject;                /* the place of its last letter in SUBJECTS */
     request_t request;
     apr_uint64_t from;          /* of ASK_NEXT */
 } event_t;
@@ -75,6 +77,9 @@ static struct {
     int event_count;
     apr_hash_t *stored;         /* msg id -> stored_t */
     const char *places[PLACES_MAX];     /* the stream: message ids, from place 1 on */
+    int subjects[PLACES_MAX];   /* and whose they are */
+    unsigned int bound;         /* subjects that the stream binds, a bit each */
+    bool heard;                 /* somebody else listens to the others: no 503 for them */
     apr_uint64_t size;
     apr_uint64_t first;         /* what is before this place was purged */
     int generation;             /* grows when all that was stored is gone */
@@ -173,7 +178,7 @@ static void empty_stream(bool anew)
 
 void fake_bus_shake(void)
 {
-    switch (below(11)) {
+    switch (below(12)) {
     case 0:
         break_link();
         break;
@@ -204,6 +209,10 @@ void fake_bus_shake(void)
     case 8:
         empty_stream(false);
         break;
+    case 9:
+        bus.bound = (unsigned int)below(ALL_SUBJECTS + 1);
+        bus.heard = chance(50);
+        break;
     default:
         fake_bus_heal();
         break;
@@ -214,6 +223,7 @@ void fake_bus_heal(void)
 {
     bus.server_up = true;
     bus.stream = STREAM_WELL;
+    bus.bound = ALL_SUBJECTS;
     bus.loss_percent = 0;
     bus.delay_max = 20 * MS;
 }
@@ -274,25 +284,49 @@ static void store(const event_t *message, sa_link_ack_t *ack)
     stored->place = ++bus.size;
     ack->seq = stored->place;
     bus.places[stored->place] = apr_pstrdup(bus.pool, message->msg_id);
+    bus.subjects[stored->place] = message->subject;
 }
 
-/* All reports have one subject, so the next message is the next place. */
+static bool is_bound(const event_t *message)
+{
+    return bus.bound & (1u << message->subject);
+}
+
+/* Where the answer to MESSAGE stands; 0: nowhere. */
+static apr_uint64_t find_place(const event_t *message)
+{
+    apr_uint64_t place = message->from < bus.first ? bus.first : message->from;
+
+    if (message->request == ASK_AT) {
+        return message->from >= bus.first && message->from <= bus.size ? message->from : 0;
+    }
+    if (message->request == ASK_NEXT) {
+        while (place <= bus.size && bus.subjects[place] != message->subject) {
+            place++;
+        }
+        return place <= bus.size ? place : 0;
+    }
+    for (place = bus.size; place >= bus.first && bus.subjects[place] != message->subject;) {
+        place--;
+    }
+    return place >= bus.first ? place : 0;
+}
+
 static void look(const event_t *message, sa_link_stored_t *stored)
 {
-    apr_uint64_t place = message->request == ASK_LAST ? bus.size : message->from;
+    apr_uint64_t place;
 
     if (message->request == ASK_NAME) {
-        apr_cpystrn(stored->stream, bus.stream == STREAM_MISSING ? "" : STREAM_NAME,
+        apr_cpystrn(stored->stream,
+                    bus.stream == STREAM_MISSING || !is_bound(message) ? "" : STREAM_NAME,
                     sizeof(stored->stream));
         return;
     }
     if (bus.stream == STREAM_MISSING) {
         return;
     }
-    if (message->request == ASK_NEXT && place < bus.first) {
-        place = bus.first;
-    }
-    stored->missing = place < bus.first || place > bus.size;
+    place = find_place(message);
+    stored->missing = place == 0;
     if (!stored->missing) {
         stored->found = true;
         stored->seq = place;
@@ -316,6 +350,14 @@ static void arrive(const event_t *message)
             look(message, &stored);
             answer(message, &ack, &stored);
         }
+        return;
+    }
+    if (!is_bound(message)) {
+        if (bus.heard) {
+            return;
+        }
+        ack.no_stream = true;
+        answer(message, &ack, &stored);
         return;
     }
     switch (bus.stream) {
@@ -451,6 +493,15 @@ sa_error_t *sa_link_publish(sa_link_t *link, const char *subject, const char *he
     return sa_link_probe(link, 0);
 }
 
+/* Of the report, or the one that is asked about: "...telemetry.a" and so on. */
+static int subject_of(request_t request, const char *subject, const char *data)
+{
+    static const char name[] = "telemetry.";
+    const char *found = strstr(request == PUBLISH ? subject : data ? data : "", name);
+
+    return found ? (found[sizeof(name) - 1] - 'a') % FAKE_SUBJECTS : 0;
+}
+
 static request_t request_of(const char *subject, const char *data, size_t length)
 {
     if (strncmp(subject, "$KV.", 4) == 0) {
@@ -482,6 +533,7 @@ sa_error_t *sa_link_publish_acked(sa_link_t *link, const char *subject, const ch
     event->token = token;
     event->request = request_of(subject, data, length);
     event->from = seq ? strtoull(seq + 6, NULL, 10) : 0;
+    event->subject = subject_of(event->request, subject, data);
     apr_cpystrn(event->msg_id, msg_id ? msg_id : "", sizeof(event->msg_id));
     if (chance(3)) {
         event_t twin = *event;

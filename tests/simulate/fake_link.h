@@ -8,6 +8,10 @@
 #include <apr_pools.h>
 #include <apr_time.h>
 
+/* Reports are called telemetry.a, telemetry.b and so on; more than these count as
+ * one of them. */
+#define FAKE_SUBJECTS 3
+
 /* The bus and its stream live as long as POOL: longer than any link. */
 void fake_bus_open(apr_uint64_t seed, apr_interval_time_t dedupe_window, apr_pool_t *pool);
 

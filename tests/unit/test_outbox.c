@@ -115,6 +115,14 @@ static bool is_stored(void *baton)
            && sa_stats_read(SA_STAT_spool_reports) == 0;
 }
 
+/* Others may still wait. */
+static bool has_stored(void *baton)
+{
+    office_t *office = baton;
+
+    return sa_stats_read(SA_STAT_reports_stored) - office->stored >= wanted_stored;
+}
+
 static void wait_stored(office_t *office, apr_uint64_t count)
 {
     wanted_stored = count;
@@ -152,6 +160,46 @@ SA_TEST(without_a_stream_reports_wait_and_follow_when_it_comes)
     ck_assert_uint_eq(stream_messages(office, "T"), 10);
     ck_assert_int_eq(fixture_count_log(office->fixture, "delivery_stalled", ""), 1);
     fixture_wait_log(office->fixture, "delivery_resumed", "");
+    close_office(office);
+}
+
+static apr_uint64_t wanted_held;
+
+static bool holds(void *baton)
+{
+    (void)baton;
+    return sa_stats_read(SA_STAT_subjects_held) == wanted_held;
+}
+
+SA_TEST(a_subject_that_no_stream_binds_keeps_no_other_up)
+{
+    office_t *office = open_office("", "", pool);
+
+    ask(office, "$JS.API.STREAM.CREATE.T",
+        "{\"name\":\"T\",\"subjects\":[\"agents.*.telemetry.system\"],\"storage\":\"file\"}");
+    for (int i = 0; i < 20; i++) {
+        give(office, SA_DELIVER_DURABLE, "telemetry.metrics.node", "up 1");
+        give(office, SA_DELIVER_DURABLE, "telemetry.system", "{}");
+    }
+    wanted_stored = 20;
+    ck_assert_msg(sa_test_wait(has_stored, office, LIMIT), "log:\n%s",
+                  sa_test_read(office->fixture->log_path, pool));
+    wanted_held = 1;
+    ck_assert(sa_test_wait(holds, NULL, LIMIT));
+    ck_assert_uint_eq(sa_stats_read(SA_STAT_stream_missing), 1);
+    for (int i = 0; i < 5; i++) {
+        give(office, SA_DELIVER_DURABLE, "telemetry.system", "{}");
+    }
+    wanted_stored = 25;
+    ck_assert(sa_test_wait(has_stored, office, LIMIT));
+    ck_assert_uint_eq(stream_messages(office, "T"), 25);
+    ask(office, "$JS.API.STREAM.UPDATE.T",
+        "{\"name\":\"T\",\"subjects\":[\"agents.*.telemetry.>\"],\"storage\":\"file\"}");
+    wait_stored(office, 45);
+    ck_assert_uint_eq(stream_messages(office, "T"), 45);
+    wanted_held = 0;
+    ck_assert(sa_test_wait(holds, NULL, LIMIT));
+    ck_assert_uint_eq(sa_stats_read(SA_STAT_stream_missing), 0);
     close_office(office);
 }
 
@@ -360,6 +408,7 @@ SA_TEST(a_live_report_is_not_written_to_a_server_that_does_not_answer)
 
 SA_TEST_MAIN("outbox", a_durable_report_is_stored_once_and_leaves_the_spool,
              without_a_stream_reports_wait_and_follow_when_it_comes,
+             a_subject_that_no_stream_binds_keeps_no_other_up,
              a_full_stream_keeps_reports_in_the_spool,
              what_the_server_can_never_take_is_set_aside_and_blocks_nothing,
              a_probe_that_is_set_aside_does_not_end_the_delivery,
