@@ -70,7 +70,7 @@ add_stream
 rm -rf "$STATE"
 start_agent "$WORK/agent.yaml"
 check "an account with 100 KB: it fills, reports wait" wait_for 30 spool_holds 90
-check "health has the server's reason" wait_for 10 eval 'delivery | grep -q "degraded.*false,.*[a-z] "'
+check "health has the server's reason" wait_for 40 eval 'delivery | grep -q "degraded.*false,.*[a-z] "'
 note "which is $(health .delivery.error)"
 before=$(bus stream-info REPORTS | jq .messages)
 reload 'jetstream: {max_memory: 1M, max_file: 64M, max_streams: 10}'
