@@ -22,7 +22,7 @@
 #define RETRY_FIRST apr_time_from_sec(1)
 #define RETRY_MAX apr_time_from_sec(60)
 #define DISK_RETRY_MAX apr_time_from_sec(30)
-#define PASS_MAX 1000                       /* reports of held subjects passed over in a turn */
+#define PASSED_MAX 1000                       /* reports of held subjects passed over in a turn */
 /* JetStream API error codes (nats-server server/errors.json): the message will
  * never fit this stream. */
 #define JS_MESSAGE_TOO_LARGE 10054
@@ -566,7 +566,7 @@ static bool is_passed_over(sa_durable_t *durable, const sa_held_t *held)
         return false;
     }
     durable->passed++;
-    durable->skipping = durable->passed >= PASS_MAX;
+    durable->skipping = durable->passed >= PASSED_MAX;
     return true;
 }
 
