@@ -115,12 +115,10 @@ static bool is_stored(void *baton)
            && sa_stats_read(SA_STAT_spool_reports) == 0;
 }
 
-/* Others may still wait. */
+/* Others may still wait.  The counter of acknowledgements would count repeats. */
 static bool has_stored(void *baton)
 {
-    office_t *office = baton;
-
-    return sa_stats_read(SA_STAT_reports_stored) - office->stored >= wanted_stored;
+    return stream_messages(baton, "T") >= wanted_stored;
 }
 
 static void wait_stored(office_t *office, apr_uint64_t count)
