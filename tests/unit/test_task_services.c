@@ -644,7 +644,9 @@ SA_TEST(a_reload_watches_others_and_leaves_the_same_alone)
     run_until(SECOND);
     ck_assert_int_eq(fake.given_count, 1);
     watch(tasks, "{interval: 1m, services: [web]}", pool);
+    sa_os_mutex_lock(fake.mutex);
     fake.woken = false;
+    sa_os_mutex_unlock(fake.mutex);
     run_until(2 * SECOND);
     ck_assert_int_eq(fake.given_count, 2);
     ck_assert_ptr_null(strstr(fake.given[1].data, "\"db\""));
@@ -661,7 +663,9 @@ SA_TEST(a_list_that_is_refused_leaves_the_old_one_watched)
 
     watch(tasks, BOTH, pool);
     first = tasks->services;
+    sa_os_mutex_lock(fake.mutex);
     fake.refuse = true;
+    sa_os_mutex_unlock(fake.mutex);
     SA_ASSERT_ERR(sa_task__services_apply(tasks, load("{interval: 1m, services: [web]}", pool)),
                   SA_ERR_LIMIT);
     ck_assert_ptr_eq(tasks->services, first);
