@@ -26,7 +26,6 @@
 #define TRIES 12
 /* More messages than this behind the floor are not looked through. */
 #define ASK_MAX 5000
-#define NO_STREAM "no stream binds the subject"
 
 void sa_outbox__doubt_init(sa_doubt_t *doubt, apr_pool_t *pool)
 {
@@ -296,13 +295,12 @@ static apr_int64_t own_number(const sa_outbox_t *outbox, const char *msg_id)
 static void wait_for_stream(sa_outbox_t *outbox)
 {
     sa_doubt_t *doubt = &outbox->durable.doubt;
-
     unsigned int subject = sa_outbox__subject_hash(doubt->subject);
 
     doubt->step = SA_DOUBT_IDLE;
     doubt->subject = NULL;
     doubt->stream[0] = '\0';
-    sa_outbox__durable_refuse(outbox, subject, NO_STREAM);
+    sa_outbox__durable_refuse(outbox, subject, SA_OUTBOX_NO_STREAM);
 }
 
 /* The number of a report that is still in the spool. */

@@ -4,7 +4,8 @@
  * window of unacknowledged ones.  A report leaves the spool only when
  * JetStream has it.  Everything else (no stream, silence, a refusal) stalls
  * the sending: after a pause with back-off the oldest one alone is offered
- * again, and when it is stored the rest follows. */
+ * again, and when it is stored the rest follows.  When it is not, its subject
+ * is held: it waits for itself, and the next subject's oldest is offered. */
 #include <string.h>
 
 #include <apr_hash.h>
@@ -22,7 +23,7 @@
 #define RETRY_FIRST apr_time_from_sec(1)
 #define RETRY_MAX apr_time_from_sec(60)
 #define DISK_RETRY_MAX apr_time_from_sec(30)
-#define PASSED_MAX 1000                       /* reports of held subjects passed over in a turn */
+#define PASSED_MAX 1000                     /* reports of held subjects passed over in a turn */
 /* JetStream API error codes (nats-server server/errors.json): the message will
  * never fit this stream. */
 #define JS_MESSAGE_TOO_LARGE 10054
@@ -479,7 +480,7 @@ void sa_outbox__durable_ack(sa_outbox_t *outbox, apr_int64_t seq, const sa_outbo
         return;
     }
     sa_outbox__durable_refuse(outbox, subject,
-                              ack->no_stream ? "no stream binds the subject"
+                              ack->no_stream ? SA_OUTBOX_NO_STREAM
                                              : sa_outbox__ack_error(outbox, reason));
 }
 
@@ -570,14 +571,15 @@ static bool is_passed_over(sa_durable_t *durable, const sa_held_t *held)
     return true;
 }
 
-static void note_flight(sa_durable_t *durable, const sa_spool_entry_t *entry, sa_held_t *held)
+static void note_flight(sa_durable_t *durable, apr_int64_t seq, unsigned int subject,
+                        sa_held_t *held)
 {
     sa_flight_t *flight = &durable->flights[durable->flight_count++];
 
-    flight->seq = entry->seq;
+    flight->seq = seq;
     flight->sent_at = sa_time_mono();
     flight->floor = durable->doubt.newest;
-    flight->subject = sa_outbox__subject_hash(entry->subject);
+    flight->subject = subject;
     if (held) {
         held->probing = true;
     }
@@ -589,6 +591,7 @@ static bool send_one(sa_outbox_t *outbox)
 {
     sa_durable_t *durable = &outbox->durable;
     sa_spool_entry_t *entry = next_entry(durable);
+    unsigned int subject;
     sa_held_t *held;
     sa_error_t *err;
 
@@ -596,7 +599,8 @@ static bool send_one(sa_outbox_t *outbox)
         forget_held(durable);
         return false;
     }
-    held = find_held(durable, sa_outbox__subject_hash(entry->subject));
+    subject = sa_outbox__subject_hash(entry->subject);
+    held = find_held(durable, subject);
     if (is_acked(durable, entry->seq) || is_passed_over(durable, held)
         || (entry->damaged && quarantine(outbox, entry->seq, "the disk has changed it"))) {
         go_on(durable, entry);
@@ -625,7 +629,7 @@ static bool send_one(sa_outbox_t *outbox)
         sa_error_clear(err);
         return false;
     } else {
-        note_flight(durable, entry, held);
+        note_flight(durable, entry->seq, subject, held);
     }
     go_on(durable, entry);
     return true;

@@ -53,6 +53,8 @@ typedef struct sa_flight_t {
 /* A subject whose reports are refused while others are stored: it waits for itself and
  * keeps nobody up.  From time to time one of its reports is offered. */
 #define SA_OUTBOX_HELD 32
+/* Why, when it is not the server that says so. */
+#define SA_OUTBOX_NO_STREAM "no stream binds the subject"
 typedef struct sa_held_t {
     unsigned int subject;       /* its hash */
     apr_interval_time_t retry_at;
