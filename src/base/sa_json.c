@@ -4,9 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 
-#include "sa_json_private.h"
+#include "sa_text.h"
 #include "sa_time.h"
 
 static apr_status_t drop_json(void *json)
@@ -27,6 +28,22 @@ cJSON *sa_json_object(apr_pool_t *pool)
     return sa_json_own(cJSON_CreateObject(), pool);
 }
 
+/* cJSON decodes \u0000 to the NUL that ends its strings: what stands behind it would be
+ * seen by whoever looks at the text, and not by us. */
+static bool has_escaped_nul(const char *text, size_t length)
+{
+    for (size_t i = 0; i + 5 < length; i++) {
+        if (text[i] != '\\') {
+            continue;
+        }
+        if (memcmp(text + i + 1, "u0000", 5) == 0) {
+            return true;
+        }
+        i++;        /* an escaped backslash escapes nothing more */
+    }
+    return false;
+}
+
 sa_error_t *sa_json_parse(cJSON **json, const char *text, size_t length, apr_pool_t *pool)
 {
     const char *end = NULL;
@@ -36,6 +53,9 @@ sa_error_t *sa_json_parse(cJSON **json, const char *text, size_t length, apr_poo
     /* cJSON stops at a NUL; what a requester hides behind one is not JSON. */
     if (memchr(text, '\0', length)) {
         return sa_error(SA_ERR_PARSE, NULL, "a NUL byte in JSON text");
+    }
+    if (has_escaped_nul(text, length)) {
+        return sa_error(SA_ERR_PARSE, NULL, "an escaped NUL (\\u0000) in JSON text");
     }
     parsed = cJSON_ParseWithLengthOpts(text, length, &end, 0);
     if (!parsed) {
@@ -54,6 +74,34 @@ sa_error_t *sa_json_parse(cJSON **json, const char *text, size_t length, apr_poo
         return sa_error(SA_ERR_PARSE, NULL, "not a JSON object");
     }
     *json = parsed;
+    return SA_OK;
+}
+
+static bool is_same_name(const char *a, const char *b)
+{
+    while (*a && apr_tolower(*a) == apr_tolower(*b)) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
+sa_error_t *sa_json_check_names(const cJSON *object, const char *what, int limit)
+{
+    const cJSON *item;
+    int count = 0;
+
+    cJSON_ArrayForEach(item, object) {
+        count++;
+        if (count > limit) {
+            return sa_error(SA_ERR_REFUSED, NULL, "%s has more than %d members", what, limit);
+        }
+        for (const cJSON *other = object->child; other != item; other = other->next) {
+            if (is_same_name(other->string, item->string)) {
+                return sa_error(SA_ERR_REFUSED, NULL, "%s has a member twice", what);
+            }
+        }
+    }
     return SA_OK;
 }
 
@@ -98,38 +146,22 @@ void sa_json_add_count(cJSON *json, const char *name, apr_uint64_t count)
     cJSON_AddNumberToObject(json, name, (double)count);
 }
 
-int sa_json__utf8_length(const unsigned char *text)
-{
-    int length = text[0] < 0x80 ? 1 : (text[0] & 0xe0) == 0xc0 ? 2 : (text[0] & 0xf0) == 0xe0 ? 3
-                 : (text[0] & 0xf8) == 0xf0 ? 4 : 0;
-
-    for (int i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    if ((length == 2 && text[0] < 0xc2) || (length == 3 && text[0] == 0xe0 && text[1] < 0xa0)
-        || (length == 3 && text[0] == 0xed && text[1] > 0x9f)
-        || (length == 4 && text[0] == 0xf0 && text[1] < 0x90)
-        || (length == 4 && (text[0] > 0xf4 || (text[0] == 0xf4 && text[1] > 0x8f)))) {
-        return 0;
-    }
-    return length;
-}
-
 /* How many bytes of TEXT are no UTF-8; *LENGTH: all of them. */
 static size_t count_bad(size_t *length, const char *text)
 {
-    const unsigned char *at = (const unsigned char *)text;
     size_t bad = 0;
+    size_t at;
 
-    while (*at) {
-        int sequence = sa_json__utf8_length(at);
+    *length = strlen(text);
+    at = sa_text_ascii(text, *length);
+    while (at < *length) {
+        uint32_t point;
+        int sequence = sa_text_decode(&point, text + at, *length - at);
 
         bad += sequence == 0;
-        at += sequence == 0 ? 1 : sequence;
+        at += sequence == 0 ? 1 : (size_t)sequence;
+        at += sa_text_ascii(text + at, *length - at);
     }
-    *length = (size_t)(at - (const unsigned char *)text);
     return bad;
 }
 
@@ -138,10 +170,12 @@ static const char *mend(const char *text, size_t length, size_t bad, apr_pool_t 
 {
     static const char mark[] = "\xef\xbf\xbd";
     char *mended = apr_palloc(pool, length + bad * (sizeof(mark) - 2) + 1);
+    const char *end = text + length;
     char *put = mended;
 
-    while (*text) {
-        int sequence = sa_json__utf8_length((const unsigned char *)text);
+    while (text < end) {
+        uint32_t point;
+        int sequence = sa_text_decode(&point, text, (size_t)(end - text));
 
         if (sequence == 0) {
             memcpy(put, mark, sizeof(mark) - 1);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sa_json_private.h"
+#include "sa_text.h"
 #include "sa_time.h"
 
 /* Room kept for the mark of a cut and the end of the line. */
@@ -54,20 +54,21 @@ static void put_escaped_char(line_t *line, unsigned char c, bool json)
 
 static void put_escaped(line_t *line, const char *text, bool json)
 {
-    const unsigned char *c = (const unsigned char *)text;
+    const char *end = text + strlen(text);
 
-    while (*c && !line->cut) {
-        int length = sa_json__utf8_length(c);
+    while (text < end && !line->cut) {
+        uint32_t point;
+        int length = sa_text_decode(&point, text, (size_t)(end - text));
 
         if (length == 0) {
             put_text(line, json ? "\\ufffd" : "\\?");
-            c++;
+            text++;
         } else if (length == 1) {
-            put_escaped_char(line, *c, json);
-            c++;
+            put_escaped_char(line, (unsigned char)*text, json);
+            text++;
         } else {
-            put(line, (const char *)c, (size_t)length);
-            c += length;
+            put(line, text, (size_t)length);
+            text += length;
         }
     }
 }

@@ -12,6 +12,7 @@
 #include "sa_pulse.h"
 #include "sa_queue.h"
 #include "sa_test.h"
+#include "sa_text.h"
 #include "sa_time.h"
 
 /* ---- errors --------------------------------------------------------------- */
@@ -178,7 +179,8 @@ SA_TEST(a_buffer_takes_all_or_nothing_at_its_limit)
 SA_TEST(only_one_whole_object_is_json)
 {
     static const char *const bad[] = {
-        "", "{", "[]", "42", "null", "{} {}", "{}x", "{\"a\":}", "\xff{}", "{\"a\":1}\x01"
+        "", "{", "[]", "42", "null", "{} {}", "{}x", "{\"a\":}", "\xff{}", "{\"a\":1}\x01",
+        "{\"a\":\"hello.sh\\u0000;id\"}", "{\"a\\u0000b\":1}", "{\"a\":\"\\\\\\u0000\"}"
     };
     cJSON *json;
 
@@ -189,6 +191,8 @@ SA_TEST(only_one_whole_object_is_json)
     SA_ASSERT_ERR(sa_json_parse(&json, "{}\0{}", 5, pool), SA_ERR_PARSE);
     SA_ASSERT_OK(sa_json_parse(&json, "{\"Command\":\"x\",\"n\":2} \n", 23, pool));
     ck_assert_str_eq(sa_json_text(json, "command"), "x");
+    SA_ASSERT_OK(sa_json_parse(&json, "{\"a\":\"\\\\u0000\"}", 15, pool));
+    ck_assert_str_eq(sa_json_text(json, "a"), "\\u0000");
     ck_assert_ptr_null(sa_json_text(json, "n"));
 }
 
@@ -373,6 +377,20 @@ SA_TEST(a_meter_knows_its_pace_of_the_last_minute)
 
 #define MARK "\xef\xbf\xbd"       /* U+FFFD */
 
+SA_TEST(ascii_ends_where_the_first_other_byte_is)
+{
+    char text[33];
+
+    (void)pool;
+    for (size_t length = 0; length < sizeof(text); length++) {
+        for (size_t at = 0; at <= length; at++) {
+            memset(text, 0x7F, sizeof(text));
+            text[at] = (char)0x80;
+            ck_assert_int_eq(sa_text_ascii(text, length), at);
+        }
+    }
+}
+
 SA_TEST(what_is_printed_as_json_is_utf8_whatever_went_in)
 {
     static const char *const rows[][2] = {
@@ -408,4 +426,5 @@ SA_TEST_MAIN("base", a_chain_prints_intent_then_cause, an_error_without_words_sp
              a_seed_repeats_and_bounds_hold, random_names_differ,
              stats_add_and_texts_are_cut, health_follows_link_spool_and_stream,
              a_thread_at_work_for_too_long_is_named, a_meter_knows_its_pace_of_the_last_minute,
-             what_is_printed_as_json_is_utf8_whatever_went_in)
+             what_is_printed_as_json_is_utf8_whatever_went_in,
+             ascii_ends_where_the_first_other_byte_is)
