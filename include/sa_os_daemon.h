@@ -44,6 +44,17 @@ void sa_os_notify_alive(void);
  * WatchdogSec; say it twice as often); 0: not at all. */
 apr_interval_time_t sa_os_notify_interval(void);
 
+/* One entry with fields of its own (NAME in capitals) for the system's journal; nothing
+ * happens where it did not start us.  May wait for the journal: not from a thread that
+ * answers. */
+typedef struct sa_os_note_t {
+    const char *name;
+    const char *value;
+} sa_os_note_t;
+#define SA_OS_NOTES_MAX 16
+bool sa_os_has_journal(void);
+void sa_os_journal_send(const char *message, const sa_os_note_t *notes, int count);
+
 /* Is standard error (or output) a terminal?  Does it go to the journal? */
 bool sa_os_console_is_terminal(bool error);
 bool sa_os_console_is_journal(void);

@@ -36,9 +36,32 @@ sa_error_t *sa_os_dir_create_private(const char *path, apr_pool_t *scratch_pool)
 /* Does PATH exist (a dangling link does not)? */
 bool sa_os_file_exists(const char *path, apr_pool_t *scratch_pool);
 
+/* Where PATH (absolute) leads once all links in it are followed, in POOL.  It must be there. */
+sa_error_t *sa_os_file_real_path(const char **real_path, const char *path,
+                                 apr_pool_t *pool) SA_MUST_CHECK;
+
 /* Bytes an unprivileged user may still write on the file system of PATH. */
 sa_error_t *sa_os_file_space(apr_uint64_t *free_bytes, const char *path,
                              apr_pool_t *scratch_pool) SA_MUST_CHECK;
+
+/* A file that only grows, line by line: private to us (0600), no link, and in a directory
+ * where others cannot put another in its place. */
+typedef struct sa_os_append_t sa_os_append_t;
+/* Made when it is not there; *BYTES is its size.  A last line without its end, which a
+ * power cut leaves, is ended.  Closed with POOL.  SA_ERR_FILE_UNSAFE: it, or its directory,
+ * is not what it should be. */
+sa_error_t *sa_os_append_open(sa_os_append_t **file, apr_int64_t *bytes, const char *path,
+                              apr_pool_t *pool) SA_MUST_CHECK;
+/* Whole lines, all of them or none. */
+sa_error_t *sa_os_append_write(sa_os_append_t *file, const void *data,
+                               size_t length) SA_MUST_CHECK;
+/* What was written before is on the disk when this returns; others may write meanwhile. */
+sa_error_t *sa_os_append_sync(sa_os_append_t *file) SA_MUST_CHECK;
+/* Is it still what its path names? */
+bool sa_os_append_is_there(const sa_os_append_t *file);
+/* PATH becomes PATH.1, PATH.1 becomes PATH.2 and so on; the one past BACKUPS (at least 1) is
+ * replaced.  FILE stays open under its new name. */
+sa_error_t *sa_os_append_rotate(sa_os_append_t *file, int backups) SA_MUST_CHECK;
 
 /* Take the lock file PATH for the life of POOL and write our PID into it.
  * Held by another process: SA_ERR_ALREADY_RUNNING, naming the holder. */

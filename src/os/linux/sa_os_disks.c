@@ -33,8 +33,7 @@ static bool is_in(const char *word, const char *const *list, size_t count)
     return false;
 }
 
-/* Behind it is a network, a cluster or a program, which may not answer. */
-static bool is_remote(const char *type)
+bool sa_os__is_remote(const char *type)
 {
     static const char *const types[] = {
         "9p",  "afs",    "ceph", "cifs", "coda",  "gfs2", "glusterfs", "lustre",
@@ -52,7 +51,8 @@ static bool is_disk(const sa_os__mount_t *mount)
         "overlay", "proc", "ramfs", "romfs", "squashfs", "sysfs", "tmpfs"};
     static const char *const always[] = {"btrfs", "zfs"};
 
-    if (is_remote(mount->type) || is_in(mount->type, never, sizeof(never) / sizeof(never[0]))) {
+    if (sa_os__is_remote(mount->type)
+        || is_in(mount->type, never, sizeof(never) / sizeof(never[0]))) {
         return false;
     }
     return strncmp(mount->source, "/dev/", 5) == 0 ||
@@ -181,7 +181,7 @@ static bool is_reachable(const line_t *line, const apr_array_header_t *lines)
             return false;
         }
         /* A remote root holds our own program too: it is no further risk. */
-        if (is_remote(line->mount.type) && strcmp(line->mount.point, "/") != 0) {
+        if (sa_os__is_remote(line->mount.type) && strcmp(line->mount.point, "/") != 0) {
             return false;
         }
         line = line->parent == line->id ? NULL : find_line(lines, line->parent);

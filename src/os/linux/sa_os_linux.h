@@ -13,6 +13,7 @@
 #include "sa_error.h"
 #include "sa_os_host.h"
 #include "sa_os_inventory.h"
+#include "sa_os_logs.h"
 #include "sa_os_metrics.h"
 #include "sa_os_services.h"
 
@@ -62,6 +63,20 @@ const char *sa_os__os_release_value(const char *text, const char *key, apr_pool_
 void sa_os__parse_self(sa_os_self_t *self, const char *statm, const char *status,
                        apr_uint64_t page_bytes);
 
+/* Is behind a file system of TYPE a network, a cluster or a program, which may not
+ * answer? */
+bool sa_os__is_remote(const char *type);
+/* The type of what is mounted at POINT, by the text of /proc/self/mountinfo, in POOL;
+ * NULL: nothing. */
+const char *sa_os__mount_type(const char *mountinfo, const char *point, apr_pool_t *pool);
+/* Are there log files on such, and will it answer? */
+bool sa_os__is_log_mount(const char *type);
+
+/* sa_os_journal_read() of the journal in DIRECTORY (NULL: the machine's). */
+sa_error_t *sa_os__journal_read(const char *directory, const sa_os_journal_query_t *query,
+                                sa_os_journal_fn_t fn, void *baton,
+                                apr_pool_t *scratch_pool) SA_MUST_CHECK;
+
 /* systemd's LoadState and ActiveState in our words. */
 sa_os_service_status_t sa_os__service_status(const char *load, const char *active);
 /* NAME as a full name of a unit: ".service" added where there is no type.  false:
@@ -71,6 +86,9 @@ bool sa_os__service_unit_name(char unit[SA_OS_SERVICE_NAME_SIZE], const char *na
 void sa_os__service_exit(sa_os_service_state_t *state, int kind, int status);
 /* "SIGKILL" */
 const char *sa_os__signal_name(int number);
+/* What a job of systemd that ended with RESULT (of JobRemoved) is: SA_OK, or
+ * SA_ERR_SERVICE_FAILED and why. */
+sa_error_t *sa_os__job_error(const char *result) SA_MUST_CHECK;
 
 /* /proc/cpuinfo: what the processor is called, in POOL, or "Unknown". */
 const char *sa_os__cpu_model(const char *cpuinfo, apr_pool_t *pool);

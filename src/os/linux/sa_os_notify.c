@@ -10,11 +10,16 @@
 
 #include <sys/stat.h>
 
+#include <sys/uio.h>
+
 #include <systemd/sd-daemon.h>
+#define SD_JOURNAL_SUPPRESS_LOCATION
+#include <systemd/sd-journal.h>
 
 #include "sa_os_clock.h"
 
 #define STATUS_SIZE 512
+#define NOTE_SIZE 1024
 
 /* A line break would begin another assignment. */
 static const char *one_line(char buffer[STATUS_SIZE], const char *text)
@@ -85,4 +90,30 @@ bool sa_os_console_is_journal(void)
     }
     /* The variable is inherited by children whose standard error is another. */
     return fstat(STDERR_FILENO, &info) == 0 && info.st_dev == device && info.st_ino == inode;
+}
+
+/* Since systemd 248 we are told who was started; before, the stream tells. */
+bool sa_os_has_journal(void)
+{
+    const char *text = getenv("SYSTEMD_EXEC_PID");
+
+    return text ? strtol(text, NULL, 10) == (long)getpid() : sa_os_console_is_journal();
+}
+
+void sa_os_journal_send(const char *message, const sa_os_note_t *notes, int count)
+{
+    char fields[SA_OS_NOTES_MAX + 1][NOTE_SIZE];
+    struct iovec vectors[SA_OS_NOTES_MAX + 1];
+
+    if (!sa_os_has_journal() || count > SA_OS_NOTES_MAX) {
+        return;
+    }
+    for (int i = 0; i <= count; i++) {
+        int length = snprintf(fields[i], NOTE_SIZE, "%s=%s", i < count ? notes[i].name : "MESSAGE",
+                              i < count ? notes[i].value : message);
+
+        vectors[i].iov_base = fields[i];
+        vectors[i].iov_len = (size_t)(length < NOTE_SIZE ? length : NOTE_SIZE - 1);
+    }
+    sd_journal_sendv(vectors, count + 1);
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -461,5 +462,163 @@ sa_error_t *sa_os_file_lock(const char *path, apr_pool_t *pool)
     kept = apr_palloc(pool, sizeof(*kept));
     *kept = fd;
     apr_pool_cleanup_register(pool, kept, close_lock, apr_pool_cleanup_null);
+    return SA_OK;
+}
+
+sa_error_t *sa_os_file_real_path(const char **real_path, const char *path, apr_pool_t *pool)
+{
+    char real[PATH_MAX];
+
+    if (!realpath(path, real)) {
+        return cannot(errno, "resolve", path);
+    }
+    *real_path = apr_pstrdup(pool, real);
+    return SA_OK;
+}
+
+/* ---- files that only grow ----------------------------------------------------- */
+
+struct sa_os_append_t {
+    int directory;
+    int descriptor;
+    const char *name;           /* in the directory */
+    const char *path;           /* for messages */
+};
+
+static apr_status_t close_append(void *baton)
+{
+    const sa_os_append_t *file = baton;
+
+    if (file->descriptor >= 0) {
+        close(file->descriptor);
+    }
+    close(file->directory);
+    return APR_SUCCESS;
+}
+
+static sa_error_t *check_append(const struct stat *info, const char *path)
+{
+    unsigned mode = (unsigned)(info->st_mode & 07777);
+
+    if (!S_ISREG(info->st_mode)) {
+        return sa_error(SA_ERR_FILE_UNSAFE, NULL, "%s is not a regular file; remove it", path);
+    }
+    if (info->st_uid != 0 && info->st_uid != geteuid()) {
+        return sa_error(SA_ERR_FILE_UNSAFE, NULL,
+                        "%s belongs to user %lu, who can change it; chown it to the agent's "
+                        "user (%lu)", path, (unsigned long)info->st_uid,
+                        (unsigned long)geteuid());
+    }
+    if (mode & (S_IWGRP | S_IRWXO)) {
+        return sa_error(SA_ERR_FILE_UNSAFE, NULL,
+                        "%s has mode %04o, so others can read or change it; chmod 600 %s", path,
+                        mode, path);
+    }
+    if (info->st_nlink != 1) {
+        return sa_error(SA_ERR_FILE_UNSAFE, NULL, "%s has another name elsewhere (a hard link); "
+                        "remove it", path);
+    }
+    return SA_OK;
+}
+
+/* What a power cut has left of a line is not to run into the next one. */
+static sa_error_t *end_last_line(const sa_os_append_t *file, apr_int64_t *bytes)
+{
+    char last = '\n';
+
+    if (*bytes > 0 && pread(file->descriptor, &last, 1, *bytes - 1) != 1) {
+        return cannot(errno, "read", file->path);
+    }
+    if (last != '\n') {
+        SA_TRY(write_all(file->descriptor, "\n", 1, file->path));
+        *bytes += 1;
+    }
+    return SA_OK;
+}
+
+sa_error_t *sa_os_append_open(sa_os_append_t **file, apr_int64_t *bytes, const char *path,
+                              apr_pool_t *pool)
+{
+    sa_os_append_t *made = apr_pcalloc(pool, sizeof(*made));
+    const char *directory;
+    struct stat info;
+
+    made->descriptor = -1;
+    made->path = apr_pstrdup(pool, path);
+    split(&directory, &made->name, made->path, pool);
+    SA_TRY(open_private_directory(&made->directory, directory));
+    apr_pool_cleanup_register(pool, made, close_append, apr_pool_cleanup_null);
+    made->descriptor = openat(made->directory, made->name,
+                              O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | OPEN_SAFELY,
+                              S_IRUSR | S_IWUSR);
+    if (made->descriptor < 0 && (errno == ELOOP || errno == EMLINK)) {
+        return sa_error(SA_ERR_FILE_UNSAFE, NULL, "%s is a symbolic link; remove it", path);
+    }
+    if (made->descriptor < 0 || fstat(made->descriptor, &info) != 0) {
+        return cannot(errno, "open", path);
+    }
+    SA_TRY(check_append(&info, path));
+    *bytes = (apr_int64_t)info.st_size;
+    SA_TRY(end_last_line(made, bytes));
+    /* The name of a new file is to stay; some file systems cannot do this, and say EINVAL. */
+    if (fsync(made->directory) != 0 && errno != EINVAL) {
+        return cannot(errno, "flush the directory of", path);
+    }
+    *file = made;
+    return SA_OK;
+}
+
+sa_error_t *sa_os_append_write(sa_os_append_t *file, const void *data, size_t length)
+{
+    struct stat info;
+    ssize_t put;
+    int number;
+
+    if (fstat(file->descriptor, &info) != 0) {
+        return cannot(errno, "examine", file->path);
+    }
+    do {
+        put = write(file->descriptor, data, length);
+    } while (put < 0 && errno == EINTR);
+    if (put >= 0 && (size_t)put == length) {
+        return SA_OK;
+    }
+    /* A full disk takes a part of it first. */
+    number = put < 0 ? errno : ENOSPC;
+    if (put > 0 && ftruncate(file->descriptor, info.st_size) != 0) {
+        return cannot(errno, "take back half a line of", file->path);
+    }
+    return cannot(number, "write", file->path);
+}
+
+sa_error_t *sa_os_append_sync(sa_os_append_t *file)
+{
+    return fdatasync(file->descriptor) == 0 ? SA_OK : cannot(errno, "flush", file->path);
+}
+
+bool sa_os_append_is_there(const sa_os_append_t *file)
+{
+    struct stat named;
+    struct stat opened;
+
+    return fstatat(file->directory, file->name, &named, AT_SYMLINK_NOFOLLOW) == 0
+           && fstat(file->descriptor, &opened) == 0 && named.st_dev == opened.st_dev
+           && named.st_ino == opened.st_ino;
+}
+
+sa_error_t *sa_os_append_rotate(sa_os_append_t *file, int backups)
+{
+    char from[NAME_MAX + 1];
+    char to[NAME_MAX + 1];
+
+    for (int i = backups; i > 0; i--) {
+        snprintf(from, sizeof(from), i == 1 ? "%s" : "%s.%d", file->name, i - 1);
+        snprintf(to, sizeof(to), "%s.%d", file->name, i);
+        /* A missing one is no error: there are fewer yet.  Any other stops here, so that
+         * nothing that was not moved is replaced. */
+        if (renameat(file->directory, from, file->directory, to) != 0 && errno != ENOENT) {
+            return cannot(errno, "begin a new file after", file->path);
+        }
+    }
     return SA_OK;
 }
