@@ -17,6 +17,7 @@
 
 #include "sa_error.h"
 #include "sa_options.h"
+#include "sa_pattern.h"
 
 /* Where a secret is to be found; the value itself is never kept here. */
 typedef struct sa_secret_t {
@@ -48,6 +49,34 @@ typedef struct sa_exporter_config_t {
 #undef SA_OPTION
 } sa_exporter_config_t;
 
+/* The type of one argument of a named command (args:), in the order of its choices. */
+typedef enum sa_argument_type_t {
+    SA_ARGUMENT_STRING,         /* pattern: the whole value matches; max_length */
+    SA_ARGUMENT_INT,            /* min, max */
+    SA_ARGUMENT_ENUM,           /* values */
+    SA_ARGUMENT_PATH,           /* under: absolute, without . and .., links resolved */
+    SA_ARGUMENT_SERVICE,        /* one of commands.allowed_services */
+    SA_ARGUMENT_SWITCH          /* true: the element of the template stays; false: it goes */
+} sa_argument_type_t;
+
+typedef struct sa_argument_config_t {
+    const char *name;
+    bool required;              /* no default: a request must have it */
+#define SA_OPTION(type, field, path, ...) SA_CTYPE_##type field;
+#include "sa_argument_options.def"
+#undef SA_OPTION
+} sa_argument_config_t;
+
+/* One element of commands.allowed_commands. */
+typedef struct sa_allowed_command_t {
+#define SA_OPTION(type, field, path, ...) SA_CTYPE_##type field;
+#include "sa_allowed_command_options.def"
+#undef SA_OPTION
+    const apr_array_header_t *args;     /* of sa_argument_config_t */
+    const char *file;                   /* where it stands, for messages */
+    int line_number;
+} sa_allowed_command_t;
+
 typedef struct sa_config_t {
 #define SA_SECTION(path, doc)
 #define SA_RESERVED(path, doc)
@@ -57,6 +86,7 @@ typedef struct sa_config_t {
 #undef SA_RESERVED
 #undef SA_OPTION
     const apr_array_header_t *exporters;    /* of sa_exporter_config_t */
+    const apr_array_header_t *allowed_commands;     /* of sa_allowed_command_t */
     const struct sa_config_origins_t *origins;
 } sa_config_t;
 
@@ -107,6 +137,10 @@ const char *sa_config_origin(const sa_config_t *config, const char *path, apr_po
 bool sa_config_is_default(const sa_config_t *config, const char *path);
 /* Reserved paths that the files set, separated by blanks, in POOL; "" if none. */
 const char *sa_config_reserved(const sa_config_t *config, apr_pool_t *pool);
+/* What holds the configuration or a secret of it (const char *, absolute, in POOL): the files
+ * that it was read from, the directory of their neighbours, and the files and credentials that
+ * its SECRET options name. */
+apr_array_header_t *sa_config_files(const sa_config_t *config, apr_pool_t *pool);
 /* Insecure switches that are on, separated by blanks, in POOL; "" if none. */
 const char *sa_config_insecure(const sa_config_t *config, apr_pool_t *pool);
 
@@ -119,6 +153,34 @@ unsigned int sa_config_compare(const char **needs_restart, const sa_config_t *ol
  * change; copied into POOL, NEW_CONFIG's own. */
 void sa_config_keep_fixed(sa_config_t *new_config, const sa_config_t *old_config,
                           apr_pool_t *pool);
+
+/* COMMANDS (of sa_allowed_command_t) with all they point to, in POOL. */
+apr_array_header_t *sa_config_copy_commands(const apr_array_header_t *commands, apr_pool_t *pool);
+/* One that says nothing: all defaults.  In POOL. */
+sa_allowed_command_t *sa_config_default_command(apr_pool_t *pool);
+
+/* Where commands are looked up, and the PATH that they are given. */
+#define SA_COMMAND_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define SA_COMMAND_SHELL "/bin/sh"
+/* The absolute path of the program NAME: itself when it has a slash, else the first regular
+ * file of that name in SA_COMMAND_PATH that somebody can execute.  NULL: not there. */
+const char *sa_config_find_program(const char *name, apr_pool_t *pool);
+/* NULL, or what VALUE must be to be one of ARGUMENT's: all but whether a path is there and
+ * where its links lead.  VALUE has passed sa_text_fault().  PATTERN is the argument's, made;
+ * SERVICES is allowed_services. */
+const char *sa_config_check_argument(const sa_argument_config_t *argument,
+                                     const sa_pattern_t *pattern, const char *value,
+                                     const apr_array_header_t *services, apr_pool_t *pool);
+/* Do A and B name the same unit: equal once ".service" is added to one without a type? */
+bool sa_config_same_service(const char *a, const char *b);
+/* Is PATH absolute, without //, /./, /../ and a / at its end? */
+bool sa_config_is_clean_path(const char *path);
+/* Is PATH ROOT, or below it?  Both clean. */
+bool sa_config_is_under(const char *path, const char *root);
+/* Can NAME be a script's: letters, digits, . _ and -, not beginning with . or -? */
+bool sa_config_is_script_name(const char *name);
+/* The first LIMIT such names (const char *) found in FOLDER, sorted; NULL: it cannot be read. */
+apr_array_header_t *sa_config_scripts(const char *folder, int limit, apr_pool_t *pool);
 
 /* Of libyaml. */
 const char *sa_config_library_version(void);

@@ -39,12 +39,72 @@ static const sa_option_t exporter_options[] = {
 #undef SA_OPTION
 };
 
-/* The one list of structs, printed behind the last section of "tasks". */
-#define EXPORTERS_PARENT "tasks"
-#define EXPORTERS_NAME "exporters"
-#define EXPORTERS_DOC                                                                   \
-    "Pages of Prometheus exporters, fetched and forwarded. Lists of several files are " \
-    "joined; a list given with --set replaces them all."
+static const sa_option_t command_options[] = {
+#define SA_OPTION(type_, field_, path_, ...) \
+    {.path = path_, .type = SA_OPTION_##type_, __VA_ARGS__},
+#include "sa_allowed_command_options.def"
+#undef SA_OPTION
+};
+
+static const sa_option_t argument_options[] = {
+#define SA_OPTION(type_, field_, path_, ...) \
+    {.path = path_, .type = SA_OPTION_##type_, __VA_ARGS__},
+#include "sa_argument_options.def"
+#undef SA_OPTION
+};
+
+/* A list of structs, printed behind the last section of its parent. */
+typedef struct list_t {
+    const char *parent;
+    const char *name;
+    const char *prefix;             /* of each option in the manual */
+    const char *doc;
+    const sa_option_t *options;
+    size_t count;
+    const char *const *example;     /* lines; NULL: made of the options */
+    const struct list_t *inner;     /* in each struct, or NULL */
+} list_t;
+
+static const char *const command_example[] = {
+    "- \"df -h\"",
+    "- \"ps aux | sort -rk 3 | head -n 10\"",
+    "- name: \"disk\"",
+    "  run: [\"df\", \"-h\", \"{mount}\"]",
+    "  args: {mount: {type: path, under: [\"/\"]}}",
+    "  timeout: \"10s\"",
+    "- line: \"tar -czf /var/backups/etc.tgz /etc\"",
+    "  timeout: \"10m\"",
+    "  nice: 10",
+    "  readable: [\"/usr\", \"/lib\", \"/lib64\", \"/etc\"]",
+    "  writable: [\"/var/backups\"]",
+    "- name: \"journal\"",
+    "  run: [\"journalctl\", \"--no-pager\", \"--reverse{newest}\", \"--lines={lines}\", "
+    "\"--grep={text}\"]",
+    "  args:",
+    "    newest: {type: switch}",
+    "    lines: {type: int, min: 1, max: 1000, default: 100}",
+    "    text: {type: string, pattern: \"[A-Za-z0-9 ._-]+\", max_length: 64}",
+    NULL};
+
+static const list_t arguments = {
+    NULL, "args", "commands.allowed_commands[].args.NAME.",
+    "What a requester may put into run: NAME: {type: TYPE, ...}, at most 32 of them. A name is a "
+    "letter, then letters, digits, _ and -, and each has to be used in run. The section "
+    "ARGUMENTS of agent.yaml(5) says how values are checked.",
+    argument_options, COUNT(argument_options), NULL, NULL};
+
+static const list_t struct_lists[] = {
+    {"tasks", "exporters", "tasks.exporters[].",
+     "Pages of Prometheus exporters, fetched and forwarded. Lists of several files are joined; a "
+     "list given with --set replaces them all.",
+     exporter_options, COUNT(exporter_options), NULL, NULL},
+    {"commands", "allowed_commands", "commands.allowed_commands[].",
+     "What may be run, at most 256 entries, no two of which a requester would call the same. An "
+     "entry is a line of text, or a group: line with its limits, or name, run and args. Lists of "
+     "several files are joined; a list given with --set (as YAML) replaces them all. An unknown "
+     "setting in here is an error. `stone-age-agent exec-list` prints what comes of it.",
+     command_options, COUNT(command_options), command_example, &arguments},
+};
 
 static const struct {
     const char *id;
@@ -423,7 +483,7 @@ static bool yaml_is_default(const sa_option_t *option)
 }
 
 /* One line of the list's only element. */
-static void print_exporter_line(const sa_option_t *option, bool first)
+static void print_list_line(const sa_option_t *option, bool first)
 {
     text_t value = empty_text();
 
@@ -441,14 +501,14 @@ static void print_exporter_line(const sa_option_t *option, bool first)
            option->path, option->type == SA_OPTION_SECRET ? "_file" : "", value.bytes);
 }
 
-/* Commented out whole: half a list would be wrong. */
-static void print_exporters(void)
+/* What each setting of LIST means, its name behind PREFIX. */
+static void print_list_facts(const list_t *list, const char *prefix)
 {
-    print_comment(1, EXPORTERS_DOC);
-    for (size_t i = 0; i < COUNT(exporter_options); i++) {
-        const sa_option_t *option = &exporter_options[i];
+    for (size_t i = 0; i < list->count; i++) {
+        const sa_option_t *option = &list->options[i];
         text_t text = empty_text();
 
+        add(&text, prefix);
         add(&text, option->path);
         if (option->type == SA_OPTION_SECRET) {
             add(&text, "_file, ");
@@ -457,14 +517,37 @@ static void print_exporters(void)
         }
         add(&text, ": ");
         add(&text, option->doc);
+        if (option->choices) {
+            add(&text, " One of ");
+            add_choices(&text, option->choices);
+        }
         add(&text, " [");
         add_type(&text, option);
         add(&text, option->flags & SA_OPT_REQUIRED ? "; required]" : "]");
         print_comment(1, text.bytes);
     }
-    printf("  #%s:\n", EXPORTERS_NAME);
-    for (size_t i = 0; i < COUNT(exporter_options); i++) {
-        print_exporter_line(&exporter_options[i], i == 0);
+}
+
+/* Commented out whole: half a list would be wrong. */
+static void print_list(const list_t *list)
+{
+    print_comment(1, list->doc);
+    print_list_facts(list, "");
+    if (list->inner) {
+        text_t text = empty_text();
+
+        add(&text, list->inner->name);
+        add(&text, ": ");
+        add(&text, list->inner->doc);
+        print_comment(1, text.bytes);
+        print_list_facts(list->inner, "args.NAME.");
+    }
+    printf("  #%s:\n", list->name);
+    for (size_t i = 0; !list->example && i < list->count; i++) {
+        print_list_line(&list->options[i], i == 0);
+    }
+    for (size_t i = 0; list->example && list->example[i]; i++) {
+        printf("  #  %s\n", list->example[i]);
     }
     printf("\n");
 }
@@ -474,10 +557,23 @@ static bool is_in(const char *path, const char *group)
     return strncmp(path, group, strlen(group)) == 0 && path[strlen(group)] == '.';
 }
 
+/* Print the lists whose last section was at BEFORE, now that PATH (NULL: nothing) comes. */
+static void print_lists(const char *before, const char *path, void (*print)(const list_t *))
+{
+    for (size_t i = 0; i < COUNT(struct_lists); i++) {
+        const char *parent = struct_lists[i].parent;
+        bool was_in = strcmp(before, parent) == 0 || is_in(before, parent);
+
+        if (was_in && (!path || (strcmp(path, parent) != 0 && !is_in(path, parent)))) {
+            print(&struct_lists[i]);
+        }
+    }
+}
+
 static void print_example(void)
 {
     const char *before = "";
-    bool in_parent = false;
+    const char *section = "";
 
     printf("# Configuration of the Stone-Age agent; agent.yaml(5) says the same at length.\n"
            "#\n"
@@ -493,16 +589,15 @@ static void print_example(void)
         const entry_t *entry = &entries[i];
 
         if (entry->kind == ENTRY_SECTION) {
-            if (in_parent && !is_in(entry->path, EXPORTERS_PARENT)) {
-                print_exporters();
-            }
-            in_parent = is_in(entry->path, EXPORTERS_PARENT);
+            print_lists(section, entry->path, print_list);
+            section = entry->path;
             printf("# ---- %s\n", entry->doc);
         } else if (entry->kind == ENTRY_OPTION) {
             print_option(&entry->option, before);
             before = entry->path;
         }
     }
+    print_lists(section, NULL, print_list);
 }
 
 /* ---- the manual page ------------------------------------------------------------- */
@@ -615,30 +710,34 @@ static void print_man_section(const char *path, const char *doc)
     print_prose(doc);
 }
 
-static void print_man_exporters(void)
+static void print_man_list(const list_t *list)
 {
-    print_man_section(EXPORTERS_PARENT "." EXPORTERS_NAME, EXPORTERS_DOC);
+    text_t title = empty_text();
+
+    add_part(&title, list->prefix, strlen(list->prefix) - 1);
+    print_man_section(title.bytes, list->doc);
     printf(".Bl -tag -width Ds\n");
-    for (size_t i = 0; i < COUNT(exporter_options); i++) {
-        print_man_option(&exporter_options[i], EXPORTERS_PARENT "." EXPORTERS_NAME "[].");
+    for (size_t i = 0; i < list->count; i++) {
+        print_man_option(&list->options[i], list->prefix);
     }
     printf(".El\n");
+    if (list->inner) {
+        print_man_list(list->inner);
+    }
 }
 
 static void print_man_options(void)
 {
     bool in_list = false;
-    bool in_parent = false;
+    const char *section = "";
 
     for (size_t i = 0; i < COUNT(entries); i++) {
         const entry_t *entry = &entries[i];
 
         if (entry->kind == ENTRY_SECTION) {
             printf(in_list ? ".El\n" : "");
-            if (in_parent && !is_in(entry->path, EXPORTERS_PARENT)) {
-                print_man_exporters();
-            }
-            in_parent = is_in(entry->path, EXPORTERS_PARENT);
+            print_lists(section, entry->path, print_man_list);
+            section = entry->path;
             print_man_section(entry->path, entry->doc);
             printf(".Bl -tag -width Ds\n");
             in_list = true;
@@ -647,6 +746,7 @@ static void print_man_options(void)
         }
     }
     printf(".El\n");
+    print_lists(section, NULL, print_man_list);
 }
 
 static void print_man_reserved(void)
@@ -693,6 +793,8 @@ static void print_man_beginning(void)
            "says on the command line.\n"
            "What comes later wins; a list replaces the earlier one, except that\n"
            ".Li tasks.exporters\n"
+           "and\n"
+           ".Li commands.allowed_commands\n"
            "of several files are joined.\n"
            "Within one file nothing may be set twice.\n"
            "With\n"
@@ -704,7 +806,9 @@ static void print_man_beginning(void)
            ".Pp\n"
            "A value that cannot be used is an error, and the agent does not start with it; on a\n"
            "reload it keeps what it had.\n"
-           "An unknown setting in a file is a warning, on the command line an error.\n"
+           "An unknown setting in a file is a warning; on the command line, and in\n"
+           ".Li commands.allowed_commands ,\n"
+           "it is an error.\n"
            ".Pp\n"
            "Bounds: 1 MiB for a file, 64 files, 32 levels, 10000 YAML items in a file.\n"
            "A file that everybody can change is refused.\n"
@@ -773,10 +877,246 @@ static void print_man_end(void)
            ".Xr stone-age-agent 8\n");
 }
 
+static const char commands_text[] =
+    ".Sh COMMANDS\n"
+    "Whoever may publish on\n"
+    ".Li {subject_prefix}.{code}.cmd.exec\n"
+    "may have everything run that this section allows; the permissions of the bus decide\n"
+    "who that is.\n"
+    "What such a requester sends chooses among what stands in the file; it is never added\n"
+    "to it.\n"
+    "It runs as the agent's user, with all that this user may do on the machine, unless\n"
+    ".Li readable\n"
+    "or\n"
+    ".Li writable\n"
+    "confines it.\n"
+    ".Pp\n"
+    "The request\n"
+    ".Li {\\(dqcommand\\(dq: \\(dqTEXT\\(dq, \\(dqargs\\(dq: {\\(dqNAME\\(dq: VALUE}}\n"
+    "is looked up in this order:\n"
+    ".Bl -enum\n"
+    ".It\n"
+    "An entry of\n"
+    ".Li commands.allowed_commands .\n"
+    "A line is compared with TEXT byte for byte, once runs of spaces (U+0020 and nothing\n"
+    "else) are made one in both and none are left at the ends; a name is compared as it\n"
+    "is.\n"
+    "Upper and lower case differ.\n"
+    "What runs is the line of the file, not TEXT.\n"
+    ".It\n"
+    "A file in\n"
+    ".Li commands.scripts_directory :\n"
+    "TEXT is its bare name, or that directory as it is written in the file, a / and its\n"
+    "bare name.\n"
+    "Names are letters, digits, dots, - and _, and begin with neither . nor -; nothing\n"
+    "else can be asked for.\n"
+    "The script, its directory and all above belong to root or to the agent's user and\n"
+    "are not writable for others; no link leads there, and it has no second name; it is not\n"
+    "setuid or setgid and its file system not noexec; it begins with #! and the path of an\n"
+    "interpreter, and is executable.\n"
+    ".El\n"
+    ".Pp\n"
+    "Nothing else runs.\n"
+    "A line and a script take no arguments.\n"
+    ".Pp\n"
+    "A line runs without a shell when it is plain words: letters, digits, the signs\n"
+    ".Li @ % _ + = \\&: , \\&. / \\-\n"
+    "and what is not ASCII, separated by spaces, where the first word holds no = and is\n"
+    "none that only a shell knows, such as cd or ulimit.\n"
+    "Every other sign, quotes too, is shell syntax, and the line is handed to\n"
+    ".Li /bin/sh \\-c\n"
+    "as it stands.\n"
+    "A named command has no shell, unless\n"
+    ".Li run\n"
+    "begins with one; then keep {NAME} out of what it reads as a script.\n"
+    ".Pp\n"
+    "Programs are named by their absolute path, or by a name without / that is looked up\n"
+    "in\n"
+    ".Li /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin ,\n"
+    "whatever\n"
+    ".Li env\n"
+    "says.\n"
+    "The program, the links to it and all directories on the way belong to root or to the\n"
+    "agent's user and are not writable for others.\n"
+    "Of a line for a shell that is said of /bin/sh, not of what the shell starts.\n"
+    "All this is looked at at each run, and by\n"
+    ".Li stone-age-agent exec-list ;\n"
+    "scripts also when the configuration is read.\n"
+    ".Pp\n"
+    "The environment is PATH (the same), LANG=C.UTF\\-8, HOME (of the agent's user), and\n"
+    "what stands in\n"
+    ".Li env ;\n"
+    "nothing of the agent's own is passed on.\n"
+    "The directory is /, the umask 022; standard input is empty; there is no terminal.\n"
+    "When the main process has ended, when the time is over, when the requester cancels or\n"
+    "is gone, and when the agent stops, all that was started is ended, also what went into\n"
+    "the background.\n";
+
+static const char services_text[] =
+    ".Sh SERVICES\n"
+    "Whoever may publish on\n"
+    ".Li {subject_prefix}.{code}.cmd.service\n"
+    "may start, stop, restart and reload the units of\n"
+    ".Li commands.allowed_services\n"
+    "and ask how they are; on\n"
+    ".Li {subject_prefix}.{code}.cmd.logs ,\n"
+    "read their journal.\n"
+    "Of a unit with aliases only its own name counts, of a template only an instance.\n"
+    "The agent's own unit is refused.\n"
+    "Nothing else can be done to a unit: none is enabled, masked, made or changed.\n"
+    ".Pp\n"
+    "systemd does it, and asks\n"
+    ".Xr polkit 8\n"
+    "unless the agent is root;\n"
+    ".Li stone-age-agent polkit\n"
+    "prints the rule.\n"
+    "For the journal the agent's user has to be in the group systemd\\-journal.\n"
+    ".Sh LOGS\n"
+    "Whoever may publish on\n"
+    ".Li {subject_prefix}.{code}.cmd.logs\n"
+    "may read the lines of files that a path of\n"
+    ".Li commands.allowed_log_paths\n"
+    "covers.\n"
+    "A path covers the names that it matches part by part: as many parts between two /, in\n"
+    "each * for any text and ? for one character, neither of them for a /.\n"
+    "Other signs stand for themselves.\n"
+    "A name that begins with a dot is matched only where the pattern has that dot.\n"
+    "A directory covers nothing in it by itself: write\n"
+    ".Pa /var/log/nginx/* .\n"
+    ".Pp\n"
+    "Where links lead must be covered as well, and links are refused altogether without\n"
+    ".Li commands.log_links .\n"
+    "Refused in any case are what is no regular file; the files of the agent, its\n"
+    "configuration and its secrets; a file with a second name whose owner is not that of\n"
+    "its directory, or in a directory that others can write; all below /proc, /sys and /dev;\n"
+    "a file that is a mount by itself; network and FUSE file systems; and what is mounted\n"
+    "further down, without\n"
+    ".Li commands.log_mounts .\n"
+    "With\n"
+    ".Li rotated\n"
+    "a request also gets the lines of\n"
+    ".Pa FILE.1 ,\n"
+    "whether or not a path covers that name.\n";
+
+static const char arguments_text[] =
+    ".Sh ARGUMENTS\n"
+    "An element of\n"
+    ".Li run\n"
+    "in which {NAME} stands becomes one argument of the program, with the value in its\n"
+    "place; a value is never split, and the agent hands none to a shell.\n"
+    "{{ and }} stand for one brace.\n"
+    "The first element, the program, holds no {NAME}.\n"
+    ".Pp\n"
+    "A value must not be read as an option: it is refused when it begins with\n"
+    ".Li \\-\n"
+    "and nothing, or only dashes, stands before it in its element.\n"
+    "Two things say that it may: an earlier element that is\n"
+    ".Li \\-\\-\n"
+    "and nothing else, behind which most programs take no options, or text that it is\n"
+    "attached to, as in\n"
+    ".Li \\-\\-lines={lines} .\n"
+    "Values of an enum are your own words and may begin with\n"
+    ".Li \\- .\n"
+    ".Pp\n"
+    "Every value is UTF\\-8 without control characters, line separators (U+2028, U+2029)\n"
+    "and signs that turn the direction of writing.\n"
+    "A request with an argument that is unknown, missing, there twice or of the wrong\n"
+    "type is refused whole.\n"
+    "By type:\n"
+    ".Bl -tag -width Ds\n"
+    ".It string\n"
+    "JSON text that all of\n"
+    ".Li pattern\n"
+    "matches, of at most\n"
+    ".Li max_length\n"
+    "bytes.\n"
+    ".It int\n"
+    "A JSON number without a fraction and not beyond 2^53, or decimal digits as text,\n"
+    "from\n"
+    ".Li min\n"
+    "to\n"
+    ".Li max .\n"
+    ".It enum\n"
+    "JSON text that is one of\n"
+    ".Li values .\n"
+    ".It path\n"
+    "JSON text: an absolute path without //, /./, /../ and a / at its end, of something\n"
+    "that is there.\n"
+    "It is one of\n"
+    ".Li under\n"
+    "or below one, before and after the links in it are followed, and the program gets\n"
+    "the place where they led.\n"
+    "Whoever can change directories below\n"
+    ".Li under\n"
+    "can still exchange it between the check and the program's own opening.\n"
+    ".It service\n"
+    "JSON text: one of\n"
+    ".Li commands.allowed_services ;\n"
+    "the ending .service may be left out on either side.\n"
+    "The program gets it as the requester wrote it.\n"
+    ".It switch\n"
+    "JSON true or false.\n"
+    "{NAME} itself becomes nothing; the element that holds it stays when the value is\n"
+    "true and goes when it is false:\n"
+    ".Li \\-\\-all{all} .\n"
+    ".El\n"
+    ".Pp\n"
+    "For example, with\n"
+    ".Bd -literal -offset indent\n"
+    "commands:\n"
+    "  allowed_commands:\n"
+    "    \\- name: \\(dqdisk\\(dq\n"
+    "      run: [\\(dqdf\\(dq, \\(dq\\-\\-all{all}\\(dq, \\(dq{mount}\\(dq]\n"
+    "      args:\n"
+    "        all: {type: switch}\n"
+    "        mount: {type: path, under: [\\(dq/srv\\(dq]}\n"
+    ".Ed\n"
+    ".Pp\n"
+    "the request\n"
+    ".Li {\\(dqcommand\\(dq: \\(dqdisk\\(dq, \\(dqargs\\(dq: {\\(dqmount\\(dq: "
+    "\\(dq/srv/data\\(dq}}\n"
+    "runs\n"
+    ".Li df /srv/data .\n";
+
+static const char patterns_text[] =
+    ".Sh PATTERNS\n"
+    "A pattern always matches the whole value; ^ at its beginning and $ at its end are\n"
+    "taken and change nothing.\n"
+    "Its unit is the character (code point).\n"
+    ".Bl -tag -width Ds\n"
+    ".It Li .\n"
+    "Any one.\n"
+    ".It Li [a\\-z_]\n"
+    "One of these;\n"
+    ".Li [^a\\-z]\n"
+    "one that is none of these.\n"
+    "Within it [ ] and \\e stand behind a \\e, and \\- stands first, last or behind a \\e.\n"
+    ".It Li \\ed \\ew \\es\n"
+    "A digit 0\\-9; a letter a\\-z or A\\-Z, digit or _; a blank or tab.\n"
+    ".Li \\eD \\eW \\eS\n"
+    "are all others.\n"
+    ".It Li (ab|cd)\n"
+    "Either.\n"
+    ".It Li \\&* \\&+ \\&? {m} {m,} {m,n}\n"
+    "Repeats of what stands before, at most 255.\n"
+    ".It Li \\e.\n"
+    "The sign itself, for all that are neither letter nor digit.\n"
+    ".El\n"
+    ".Pp\n"
+    "Nothing of this matches the end of a line.\n"
+    "There are no back references, no \\eb, no lazy repeats, and case always counts.\n"
+    "A pattern is at most 1024 bytes and 2000 states, which repeats of repeats can\n"
+    "exceed; matching takes time in proportion to the value, whatever the pattern.\n"
+    "In YAML's double quotes a \\e is written twice; single quotes take it as it is.\n";
+
 static void print_man(void)
 {
     print_man_beginning();
     print_man_options();
+    fputs(commands_text, stdout);
+    fputs(arguments_text, stdout);
+    fputs(patterns_text, stdout);
+    fputs(services_text, stdout);
     print_man_reserved();
     print_man_end();
 }

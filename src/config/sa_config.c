@@ -27,8 +27,13 @@ typedef struct visitor_t {
     apr_pool_t *iter_pool;
 } visitor_t;
 
-static void visit_rows(const visitor_t *visitor, const sa_config__table_t *table,
-                       const void *fields, const sa_config__origin_t *origins, const char *prefix)
+static void visit_group(const visitor_t *visitor, const sa_config__group_t *group,
+                        const void *fields, const apr_array_header_t *elements,
+                        const char *prefix, apr_pool_t *scratch_pool);
+
+static void visit_struct(const visitor_t *visitor, const sa_config__table_t *table,
+                         const void *fields, const sa_config__places_t *places,
+                         const char *prefix, apr_pool_t *scratch_pool)
 {
     for (int i = 0; i < table->count; i++) {
         const sa_option_t *row = &table->rows[i];
@@ -36,7 +41,28 @@ static void visit_rows(const visitor_t *visitor, const sa_config__table_t *table
         apr_pool_clear(visitor->iter_pool);
         visitor->fn(visitor->baton, apr_pstrcat(visitor->iter_pool, prefix, row->path, NULL),
                     sa_config__print((const char *)fields + row->offset, row, visitor->iter_pool),
-                    sa_config__where(&origins[i], visitor->iter_pool));
+                    sa_config__where(&places->rows[i], visitor->iter_pool));
+    }
+    for (int i = 0; i < table->group_count; i++) {
+        visit_group(visitor, &table->groups[i], fields, places->elements[i], prefix, scratch_pool);
+    }
+}
+
+static void visit_group(const visitor_t *visitor, const sa_config__group_t *group,
+                        const void *fields, const apr_array_header_t *elements,
+                        const char *prefix, apr_pool_t *scratch_pool)
+{
+    const apr_array_header_t *list = sa_config__list_of(group, fields);
+
+    for (int i = 0; i < list->nelts; i++) {
+        const void *element = list->elts + (size_t)i * group->table->size;
+        const char *shown = group->named
+                                ? apr_psprintf(scratch_pool, "%s%s.%s.", prefix, group->path,
+                                               *(const char *const *)element)
+                                : apr_psprintf(scratch_pool, "%s%s[%d].", prefix, group->path, i);
+
+        visit_struct(visitor, group->table, element,
+                     APR_ARRAY_IDX(elements, i, const sa_config__places_t *), shown, scratch_pool);
     }
 }
 
@@ -45,18 +71,7 @@ void sa_config_each(const sa_config_t *config, sa_config_value_fn_t fn, void *ba
 {
     visitor_t visitor = {fn, baton, sa_pool_create(scratch_pool)};
 
-    visit_rows(&visitor, &sa_config__main, config, config->origins->rows, "");
-    for (int i = 0; i < SA_CONFIG__GROUPS; i++) {
-        const sa_config__group_t *group = &sa_config__groups[i];
-        const apr_array_header_t *list =
-            *(apr_array_header_t *const *)((const char *)config + group->offset);
-
-        for (int j = 0; j < list->nelts; j++) {
-            visit_rows(&visitor, group->table, list->elts + (size_t)j * group->table->size,
-                       APR_ARRAY_IDX(config->origins->elements[i], j, sa_config__origin_t *),
-                       apr_psprintf(scratch_pool, "%s[%d].", group->path, j));
-        }
-    }
+    visit_struct(&visitor, &sa_config__main, config, &config->origins->main, "", scratch_pool);
     apr_pool_destroy(visitor.iter_pool);
 }
 
@@ -65,7 +80,7 @@ static const sa_config__origin_t *origin_of(const sa_config_t *config, const cha
     int place = sa_config__find(&sa_config__main, path);
 
     SA_ASSERT(place >= 0);
-    return &config->origins->rows[place];
+    return &config->origins->main.rows[place];
 }
 
 const char *sa_config_origin(const sa_config_t *config, const char *path, apr_pool_t *pool)
@@ -101,10 +116,9 @@ const char *sa_config_insecure(const sa_config_t *config, apr_pool_t *pool)
     apr_array_header_t *paths = apr_array_make(pool, 2, sizeof(const char *));
 
     add_insecure(paths, &sa_config__main, config, "");
-    for (int i = 0; i < SA_CONFIG__GROUPS; i++) {
-        const sa_config__group_t *group = &sa_config__groups[i];
-        const apr_array_header_t *list =
-            *(apr_array_header_t *const *)((const char *)config + group->offset);
+    for (int i = 0; i < sa_config__main.group_count; i++) {
+        const sa_config__group_t *group = &sa_config__main.groups[i];
+        const apr_array_header_t *list = sa_config__list_of(group, config);
 
         for (int j = 0; j < list->nelts; j++) {
             add_insecure(paths, group->table, list->elts + (size_t)j * group->table->size,
@@ -112,4 +126,38 @@ const char *sa_config_insecure(const sa_config_t *config, apr_pool_t *pool)
         }
     }
     return apr_array_pstrcat(pool, paths, ' ');
+}
+
+static void add_secret_files(apr_array_header_t *files, const sa_config__table_t *table,
+                             const void *fields)
+{
+    for (int i = 0; i < table->count; i++) {
+        const sa_option_t *row = &table->rows[i];
+        const sa_secret_t *secret = (const void *)((const char *)fields + row->offset);
+
+        if (row->type == SA_OPTION_SECRET && (secret->source == SA_SECRET_FILE
+                                              || secret->source == SA_SECRET_CREDENTIAL)) {
+            APR_ARRAY_PUSH(files, const char *) = apr_pstrdup(files->pool, secret->where);
+        }
+    }
+}
+
+apr_array_header_t *sa_config_files(const sa_config_t *config, apr_pool_t *pool)
+{
+    apr_array_header_t *files = apr_array_make(pool, 8, sizeof(const char *));
+
+    for (int i = 0; i < config->origins->files->nelts; i++) {
+        APR_ARRAY_PUSH(files, const char *) =
+            apr_pstrdup(pool, APR_ARRAY_IDX(config->origins->files, i, const char *));
+    }
+    add_secret_files(files, &sa_config__main, config);
+    for (int i = 0; i < sa_config__main.group_count; i++) {
+        const sa_config__group_t *group = &sa_config__main.groups[i];
+        const apr_array_header_t *list = sa_config__list_of(group, config);
+
+        for (int j = 0; j < list->nelts; j++) {
+            add_secret_files(files, group->table, list->elts + (size_t)j * group->table->size);
+        }
+    }
+    return files;
 }

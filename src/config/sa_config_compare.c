@@ -15,25 +15,45 @@ static bool rows_differ(const sa_config__table_t *table, const void *a, const vo
                   sa_config__print((const char *)b + row->offset, row, scratch_pool)) != 0;
 }
 
-static bool groups_differ(const sa_config__group_t *group, const sa_config_t *a,
-                          const sa_config_t *b, apr_pool_t *scratch_pool)
+static bool structs_differ(const sa_config__table_t *table, const void *a, const void *b,
+                           apr_pool_t *scratch_pool);
+
+/* A and B are the structs that GROUP belongs to. */
+static bool groups_differ(const sa_config__group_t *group, const void *a, const void *b,
+                          apr_pool_t *scratch_pool)
 {
-    const apr_array_header_t *a_list =
-        *(apr_array_header_t *const *)((const char *)a + group->offset);
-    const apr_array_header_t *b_list =
-        *(apr_array_header_t *const *)((const char *)b + group->offset);
+    const apr_array_header_t *a_list = sa_config__list_of(group, a);
+    const apr_array_header_t *b_list = sa_config__list_of(group, b);
 
     if (a_list->nelts != b_list->nelts) {
         return true;
     }
     for (int i = 0; i < a_list->nelts; i++) {
-        size_t offset = (size_t)i * group->table->size;
+        const void *a_element = a_list->elts + (size_t)i * group->table->size;
+        const void *b_element = b_list->elts + (size_t)i * group->table->size;
 
-        for (int j = 0; j < group->table->count; j++) {
-            if (rows_differ(group->table, a_list->elts + offset, b_list->elts + offset, j,
-                            scratch_pool)) {
-                return true;
-            }
+        if (group->named && strcmp(*(const char *const *)a_element,
+                                   *(const char *const *)b_element) != 0) {
+            return true;
+        }
+        if (structs_differ(group->table, a_element, b_element, scratch_pool)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool structs_differ(const sa_config__table_t *table, const void *a, const void *b,
+                           apr_pool_t *scratch_pool)
+{
+    for (int i = 0; i < table->count; i++) {
+        if (rows_differ(table, a, b, i, scratch_pool)) {
+            return true;
+        }
+    }
+    for (int i = 0; i < table->group_count; i++) {
+        if (groups_differ(&table->groups[i], a, b, scratch_pool)) {
+            return true;
         }
     }
     return false;
@@ -66,8 +86,8 @@ unsigned int sa_config_compare(const char **needs_restart, const sa_config_t *ol
             note(&change, row->path, row->flags, (unsigned int)row->room);
         }
     }
-    for (int i = 0; i < SA_CONFIG__GROUPS; i++) {
-        const sa_config__group_t *group = &sa_config__groups[i];
+    for (int i = 0; i < sa_config__main.group_count; i++) {
+        const sa_config__group_t *group = &sa_config__main.groups[i];
 
         if (groups_differ(group, old_config, new_config, scratch_pool)) {
             note(&change, group->path, group->flags, (unsigned int)group->room);
@@ -86,10 +106,8 @@ void sa_config_keep_fixed(sa_config_t *new_config, const sa_config_t *old_config
 
         if (!(row->flags & SA_OPT_RELOAD)
             && rows_differ(&sa_config__main, old_config, new_config, i, pool)) {
-            const char *text = sa_config__print((const char *)old_config + row->offset, row, pool);
-            const char *wrong = sa_config__parse((char *)new_config + row->offset, row, text, pool);
-
-            SA_ASSERT(wrong == NULL);   /* it was valid before */
+            sa_config__copy((char *)new_config + row->offset,
+                            (const char *)old_config + row->offset, row, pool);
         }
     }
 }

@@ -5,18 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_file_info.h>
 #include <apr_strings.h>
 
 #include "sa_os_paths.h"
 #include "sa_pool.h"
+#include "sa_words.h"
 
 /* What is being filled: the configuration, or one element of a group. */
 typedef struct scope_t {
     const sa_config__table_t *table;
     char *fields;                       /* the struct */
-    sa_config__origin_t *origins;       /* one per row */
+    sa_config__places_t *places;        /* where each of them stands */
     const char *shown;                  /* before each path in complaints */
     apr_hash_t *seen;                   /* path -> const int *: its line in this source */
+    bool strict;                        /* what is unknown is wrong */
 } scope_t;
 
 static void visit(sa_config__loader_t *loader, scope_t *scope, const char *path,
@@ -210,7 +213,7 @@ static void compare_spellings(sa_config__loader_t *loader, scope_t *scope, int p
                               const sa_config__node_t *key)
 {
     const sa_option_t *row = &scope->table->rows[place];
-    const sa_config__origin_t *before = &scope->origins[place];
+    const sa_config__origin_t *before = &scope->places->rows[place];
     apr_pool_t *pool = loader->scratch_pool;
     const char *old_text;
     const char *new_text;
@@ -253,7 +256,7 @@ static void set_option(sa_config__loader_t *loader, scope_t *scope, int place, c
         compare_spellings(loader, scope, place, reading.shown, &value, key);
         memcpy(field_of(scope, row), &value, sa_config__size(row->type));
     }
-    remember(loader, &scope->origins[place], reading.shown, key, reading.good);
+    remember(loader, &scope->places->rows[place], reading.shown, key, reading.good);
 }
 
 /* ---- secrets: only their sources --------------------------------------------- */
@@ -277,7 +280,7 @@ static void set_secret(sa_config__loader_t *loader, scope_t *scope, int place, i
                        const sa_config__node_t *node)
 {
     const sa_option_t *row = &scope->table->rows[place];
-    sa_config__origin_t *origin = &scope->origins[place];
+    sa_config__origin_t *origin = &scope->places->rows[place];
     sa_secret_t *secret = field_of(scope, row);
     const char *shown = show(loader, scope, path);
     const char *must;
@@ -324,7 +327,7 @@ static void complain_of_unknown(sa_config__loader_t *loader, scope_t *scope, con
     const char *shown = show(loader, scope, path);
     /* In a file it may be a setting of a newer version.  On the command line
      * somebody has just written it, and means it. */
-    bool is_warning = loader->here.kind != SA_ORIGIN_SET;
+    bool is_warning = loader->here.kind != SA_ORIGIN_SET && !scope->strict;
 
     if (sa_config__has_room(loader)) {
         nearest = sa_config__nearest(scope->table, path, loader->scratch_pool);
@@ -446,7 +449,7 @@ static void fill_default(sa_config__loader_t *loader, scope_t *scope, const sa_o
 static void fill_defaults(sa_config__loader_t *loader, scope_t *scope)
 {
     for (int i = 0; i < scope->table->count; i++) {
-        const sa_config__origin_t *origin = &scope->origins[i];
+        const sa_config__origin_t *origin = &scope->places->rows[i];
 
         if (origin->kind == SA_ORIGIN_DEFAULT || origin->bad) {
             fill_default(loader, scope, &scope->table->rows[i], origin);
@@ -460,7 +463,7 @@ static void check_required(sa_config__loader_t *loader, scope_t *scope,
     for (int i = 0; i < scope->table->count; i++) {
         const sa_option_t *row = &scope->table->rows[i];
 
-        if ((row->flags & SA_OPT_REQUIRED) && scope->origins[i].kind == SA_ORIGIN_DEFAULT) {
+        if ((row->flags & SA_OPT_REQUIRED) && scope->places->rows[i].kind == SA_ORIGIN_DEFAULT) {
             sa_config__wrong(loader, where, "%s%s is missing", scope->shown, row->path);
         }
     }
@@ -468,55 +471,159 @@ static void check_required(sa_config__loader_t *loader, scope_t *scope,
 
 /* ---- lists of structs ----------------------------------------------------------- */
 
-static void add_element(sa_config__loader_t *loader, int place, const sa_config__node_t *node)
+/* Empty lists of all of TABLE's groups. */
+static void make_lists(const sa_config__table_t *table, void *fields, sa_config__places_t *places,
+                       apr_pool_t *pool)
 {
-    const sa_config__group_t *group = &sa_config__groups[place];
-    const sa_config__table_t *table = group->table;
-    apr_array_header_t *list =
-        *(apr_array_header_t **)((char *)loader->config + group->offset);
-    size_t bytes = (size_t)(table->count + 1) * sizeof(sa_config__origin_t);
-    scope_t scope = {table, apr_array_push(list), apr_pcalloc(loader->pool, bytes),
-                     apr_pstrcat(loader->scratch_pool, group->path, "[].", NULL),
-                     apr_hash_make(loader->scratch_pool)};
+    SA_ASSERT(table->group_count <= SA_CONFIG__GROUPS);
+    for (int i = 0; i < table->group_count; i++) {
+        const sa_config__group_t *group = &table->groups[i];
+        void *field = (char *)fields + group->offset;
 
-    memset(scope.fields, 0, table->size);
-    APR_ARRAY_PUSH(loader->origins->elements[place], sa_config__origin_t *) = scope.origins;
-    scope.origins[table->count] = *at(loader, node);
-    walk(loader, &scope, "", node);
-    fill_defaults(loader, &scope);
-    check_required(loader, &scope, at(loader, node));
+        *(apr_array_header_t **)field = apr_array_make(pool, 4, (int)group->table->size);
+        places->elements[i] = apr_array_make(pool, 4, sizeof(sa_config__places_t *));
+    }
 }
 
-static void set_group(sa_config__loader_t *loader, int place, const sa_config__node_t *key,
-                      const sa_config__node_t *node)
+/* A new element of GROUP, which is at PLACE in SCOPE, to be filled. */
+static scope_t begin_element(sa_config__loader_t *loader, const scope_t *scope, int place,
+                             const char *name, const sa_config__node_t *node)
 {
-    const sa_config__group_t *group = &sa_config__groups[place];
-    apr_array_header_t *list = *(apr_array_header_t **)((char *)loader->config + group->offset);
+    const sa_config__group_t *group = &scope->table->groups[place];
+    const sa_config__table_t *table = group->table;
+    sa_config__places_t *places = apr_pcalloc(loader->pool, sizeof(*places));
+    scope_t element = {.table = table, .places = places, .strict = group->strict,
+                       .fields = apr_array_push(sa_config__list_of(group, scope->fields)),
+                       .shown = apr_pstrcat(loader->scratch_pool, scope->shown, group->path,
+                                            name ? "." : "[].", name, name ? "." : NULL, NULL),
+                       .seen = apr_hash_make(loader->scratch_pool)};
 
-    if (node->kind != SA_NODE_LIST) {
+    memset(element.fields, 0, table->size);
+    places->rows = apr_pcalloc(loader->pool, (size_t)table->count * sizeof(*places->rows));
+    places->self = *at(loader, node);
+    make_lists(table, element.fields, places, loader->pool);
+    APR_ARRAY_PUSH(scope->places->elements[place], sa_config__places_t *) = places;
+    return element;
+}
+
+/* NODE, a map or nothing, is one element; NAME is NULL in a list. */
+static void add_element(sa_config__loader_t *loader, scope_t *scope, int place, const char *name,
+                        const sa_config__node_t *node)
+{
+    scope_t element = begin_element(loader, scope, place, name, node);
+
+    if (name) {
+        *(const char **)(void *)element.fields = apr_pstrdup(loader->pool, name);
+    }
+    if (node->kind == SA_NODE_MAP) {
+        walk(loader, &element, "", node);
+    }
+    fill_defaults(loader, &element);
+    check_required(loader, &element, at(loader, node));
+}
+
+/* NODE, plain text, is an element in short. */
+static void add_single(sa_config__loader_t *loader, scope_t *scope, int place,
+                       const sa_config__node_t *node)
+{
+    const sa_config__group_t *group = &scope->table->groups[place];
+    scope_t element = begin_element(loader, scope, place, NULL, node);
+
+    element.shown = apr_pstrcat(loader->scratch_pool, group->path, "[]", NULL);
+    set_option(loader, &element, sa_config__find(group->table, group->single), "", node, node);
+    fill_defaults(loader, &element);
+}
+
+static bool has_room(sa_config__loader_t *loader, const scope_t *scope, int place,
+                     const sa_config__node_t *node)
+{
+    const sa_config__group_t *group = &scope->table->groups[place];
+
+    if (sa_config__list_of(group, scope->fields)->nelts < group->max) {
+        return true;
+    }
+    sa_config__wrong(loader, at(loader, node), "%s: at most %d are allowed",
+                     show(loader, scope, group->path), group->max);
+    return false;
+}
+
+/* Only one that is named is a map, and its names are unique: walk() has no part in it. */
+static void read_named(sa_config__loader_t *loader, scope_t *scope, int place,
+                       const sa_config__node_t *node)
+{
+    const char *shown = show(loader, scope, scope->table->groups[place].path);
+    apr_hash_t *seen = apr_hash_make(loader->scratch_pool);
+
+    for (int i = 0; i + 1 < node->items->nelts; i += 2) {
+        const sa_config__node_t *key = APR_ARRAY_IDX(node->items, i, const sa_config__node_t *);
+        const sa_config__node_t *item =
+            APR_ARRAY_IDX(node->items, i + 1, const sa_config__node_t *);
+        const char *quoted;
+
+        if (!check_key(loader, key)) {
+            continue;
+        }
+        quoted = sa_config__quote(NULL, key->text, loader->scratch_pool);
+        if (!sa_words_is_name(key->text, strlen(key->text))) {
+            sa_config__wrong(loader, at(loader, key), "%s: \"%s\" must be a name: a letter, then "
+                             "letters, digits, _ and - only, 63 at most", shown, quoted);
+        } else if (apr_hash_get(seen, key->text, APR_HASH_KEY_STRING)) {
+            sa_config__wrong(loader, at(loader, key), "%s.%s is set twice", shown, quoted);
+        } else if (item->kind != SA_NODE_MAP && !is_nothing(item)) {
+            sa_config__wrong(loader, at(loader, item), "%s.%s must be a group of settings, not %s",
+                             shown, quoted, kind_text(item));
+        } else if (has_room(loader, scope, place, key)) {
+            add_element(loader, scope, place, key->text, item);
+        }
+        apr_hash_set(seen, key->text, APR_HASH_KEY_STRING, "");
+    }
+}
+
+static void read_elements(sa_config__loader_t *loader, scope_t *scope, int place,
+                          const sa_config__node_t *node)
+{
+    const sa_config__group_t *group = &scope->table->groups[place];
+
+    for (int i = 0; i < node->items->nelts; i++) {
+        const sa_config__node_t *item = APR_ARRAY_IDX(node->items, i, const sa_config__node_t *);
+        bool is_single = group->single && item->kind == SA_NODE_SCALAR;
+
+        if (item->kind != SA_NODE_MAP && (!is_single || is_nothing(item))) {
+            sa_config__wrong(loader, at(loader, item), "%s[] must be %sa group of settings, not %s",
+                             show(loader, scope, group->path), group->single ? "one line or " : "",
+                             is_single ? "nothing" : kind_text(item));
+        } else if (!has_room(loader, scope, place, item)) {
+            return;
+        } else if (is_single) {
+            add_single(loader, scope, place, item);
+        } else {
+            add_element(loader, scope, place, NULL, item);
+        }
+    }
+}
+
+static void set_group(sa_config__loader_t *loader, scope_t *scope, int place,
+                      const sa_config__node_t *key, const sa_config__node_t *node)
+{
+    const sa_config__group_t *group = &scope->table->groups[place];
+    const char *wanted = group->named ? "names with groups of settings"
+                         : group->single ? "a list of lines or groups" : "a list of groups";
+
+    if (node->kind != (group->named ? SA_NODE_MAP : SA_NODE_LIST)) {
         if (!is_nothing(node)) {
-            sa_config__wrong(loader, at(loader, key), "%s must be a list of groups, not %s",
-                             group->path, kind_text(node));
+            sa_config__wrong(loader, at(loader, key), "%s must be %s, not %s",
+                             show(loader, scope, group->path), wanted, kind_text(node));
         }
         return;
     }
     if (loader->here.kind == SA_ORIGIN_SET) {       /* replaces; files append */
-        apr_array_clear(list);
-        apr_array_clear(loader->origins->elements[place]);
+        apr_array_clear(sa_config__list_of(group, scope->fields));
+        apr_array_clear(scope->places->elements[place]);
     }
-    for (int i = 0; i < node->items->nelts; i++) {
-        const sa_config__node_t *item = APR_ARRAY_IDX(node->items, i, const sa_config__node_t *);
-
-        if (item->kind != SA_NODE_MAP) {
-            sa_config__wrong(loader, at(loader, item), "%s[] must be a group of settings, not %s",
-                             group->path, kind_text(item));
-        } else if (list->nelts >= group->max) {
-            sa_config__wrong(loader, at(loader, item), "%s: at most %d are allowed", group->path,
-                             group->max);
-            return;
-        } else {
-            add_element(loader, place, item);
-        }
+    if (group->named) {
+        read_named(loader, scope, place, node);
+    } else {
+        read_elements(loader, scope, place, node);
     }
 }
 
@@ -529,6 +636,7 @@ static void visit(sa_config__loader_t *loader, scope_t *scope, const char *path,
     int source = SA_SECRET_NONE;
     int row = sa_config__find(scope->table, path);
     int secret = row < 0 ? sa_config__find_secret(scope->table, path, &source) : -1;
+    int group = sa_config__find_group(scope->table, path);
 
     if (row >= 0) {
         set_option(loader, scope, row, path, key, node);
@@ -536,8 +644,8 @@ static void visit(sa_config__loader_t *loader, scope_t *scope, const char *path,
         set_secret(loader, scope, secret, source, path, key, node);
     } else if (is_main && sa_config__is_reserved(path)) {
         add_reserved(loader, path);
-    } else if (is_main && sa_config__find_group(path) >= 0) {
-        set_group(loader, sa_config__find_group(path), key, node);
+    } else if (group >= 0) {
+        set_group(loader, scope, group, key, node);
     } else if (sa_config__is_section(scope->table, path)) {
         visit_section(loader, scope, path, key, node);
     } else if (node->kind == SA_NODE_MAP && node->items->nelts > 0) {
@@ -560,22 +668,29 @@ sa_config__loader_t *sa_config__begin(const char *main_file, apr_pool_t *pool,
     loader->config = apr_pcalloc(pool, sizeof(*loader->config));
     loader->origins = apr_pcalloc(pool, sizeof(*loader->origins));
     loader->rows = apr_pcalloc(pool, (size_t)sa_config__main.count * sizeof(*loader->rows));
-    loader->origins->rows = loader->rows;
+    loader->origins->main.rows = loader->rows;
     loader->origins->reserved = apr_array_make(pool, 4, sizeof(const char *));
+    loader->origins->files = apr_array_make(pool, 4, sizeof(const char *));
     loader->config->origins = loader->origins;
     loader->complaints = apr_array_make(scratch_pool, 8, sizeof(sa_config__numbered_t));
-    for (int i = 0; i < SA_CONFIG__GROUPS; i++) {
-        const sa_config__group_t *group = &sa_config__groups[i];
-
-        *(apr_array_header_t **)((char *)loader->config + group->offset) =
-            apr_array_make(pool, 4, (int)group->table->size);
-        loader->origins->elements[i] = apr_array_make(pool, 4, sizeof(sa_config__origin_t *));
-    }
+    make_lists(&sa_config__main, loader->config, &loader->origins->main, pool);
     return loader;
+}
+
+void sa_config__note_file(sa_config__loader_t *loader, const char *path)
+{
+    char *absolute;
+
+    if (apr_filepath_merge(&absolute, NULL, path, 0, loader->pool) == APR_SUCCESS) {
+        APR_ARRAY_PUSH(loader->origins->files, const char *) = absolute;
+    }
 }
 
 void sa_config__next_source(sa_config__loader_t *loader, const char *file)
 {
+    if (file) {
+        sa_config__note_file(loader, file);
+    }
     loader->here = (sa_config__origin_t){
         .kind = file ? SA_ORIGIN_FILE : SA_ORIGIN_SET,
         .file = file ? apr_pstrdup(loader->pool, file) : "--set",
@@ -584,8 +699,8 @@ void sa_config__next_source(sa_config__loader_t *loader, const char *file)
 
 static scope_t main_scope(sa_config__loader_t *loader)
 {
-    return (scope_t){&sa_config__main, (char *)loader->config, loader->rows, "",
-                     apr_hash_make(loader->scratch_pool)};
+    return (scope_t){&sa_config__main, (char *)loader->config, &loader->origins->main, "",
+                     apr_hash_make(loader->scratch_pool), false};
 }
 
 void sa_config__load_text(sa_config__loader_t *loader, const char *text, size_t length)

@@ -28,21 +28,29 @@
 
 /* ---- sa_config_table.c --------------------------------------------------- */
 
-/* The rows of one struct. */
+struct sa_config__group_t;
+
+/* The rows of one struct, and the lists of structs in it. */
 typedef struct sa_config__table_t {
     const sa_option_t *rows;
     int count;
     size_t size;                        /* of the struct */
+    const struct sa_config__group_t *groups;
+    int group_count;                    /* at most SA_CONFIG__GROUPS */
 } sa_config__table_t;
+#define SA_CONFIG__GROUPS 2
 
-/* A list of structs, each read by a table of its own. */
+/* A list of structs in a struct, each read by a table of its own. */
 typedef struct sa_config__group_t {
-    const char *path;
+    const char *path;                   /* in the table it belongs to */
     const sa_config__table_t *table;
-    unsigned int offset;                /* of the array, in sa_config_t */
+    unsigned int offset;                /* of the array, in the struct it belongs to */
     unsigned int flags;
     sa_option_room_t room;
     int max;                            /* items */
+    const char *single;                 /* row that an element of plain text sets; NULL: none */
+    bool named;                         /* a map NAME: {...}; a struct begins with its name */
+    bool strict;                        /* an unknown key is an error: a limit misspelt is none */
 } sa_config__group_t;
 
 typedef struct sa_config__words_t {     /* a section or a reserved path */
@@ -52,20 +60,27 @@ typedef struct sa_config__words_t {     /* a section or a reserved path */
 
 extern const sa_config__table_t sa_config__main;
 extern const sa_config__table_t sa_config__exporters;
+extern const sa_config__table_t sa_config__allowed_commands;
+extern const sa_config__table_t sa_config__arguments;
 extern const sa_config__words_t sa_config__sections[];
 extern const int sa_config__section_count;
 extern const sa_config__words_t sa_config__reserved[];
 extern const int sa_config__reserved_count;
-#define SA_CONFIG__GROUPS 1
-extern const sa_config__group_t sa_config__groups[SA_CONFIG__GROUPS];
+/* The places of the main table's groups. */
+#define SA_CONFIG__EXPORTERS 0
+#define SA_CONFIG__COMMANDS 1
+/* The place of the one group of sa_config__allowed_commands. */
+#define SA_CONFIG__ARGS 0
 
 /* The place of the row whose path or alias is PATH, or -1. */
 int sa_config__find(const sa_config__table_t *table, const char *path);
 /* The place of the SECRET row that PATH names a source of, or -1. */
 int sa_config__find_secret(const sa_config__table_t *table, const char *path,
                            int *source);
-/* The place of the group whose path is PATH, or -1. */
-int sa_config__find_group(const char *path);
+/* The place of TABLE's group whose path is PATH, or -1. */
+int sa_config__find_group(const sa_config__table_t *table, const char *path);
+/* GROUP's array in FIELDS, the struct it belongs to. */
+apr_array_header_t *sa_config__list_of(const sa_config__group_t *group, const void *fields);
 /* Is PATH, or something above it, reserved? */
 bool sa_config__is_reserved(const char *path);
 /* Is there anything of TABLE (or reserved) below PATH? */
@@ -96,6 +111,8 @@ const char *sa_config__parse(void *field, const sa_option_t *row, const char *te
                              apr_pool_t *pool);
 /* FIELD for people, and for comparing; a secret prints where it is. */
 const char *sa_config__print(const void *field, const sa_option_t *row, apr_pool_t *pool);
+/* Copy the value in FROM to TO with all it points to, in POOL. */
+void sa_config__copy(void *to, const void *from, const sa_option_t *row, apr_pool_t *pool);
 /* Add one item to a list or one pair to a map (of sa_config_pair_t). */
 const char *sa_config__add_item(apr_array_header_t *list, const sa_option_t *row,
                                 const char *text, apr_pool_t *pool);
@@ -137,18 +154,23 @@ typedef struct sa_config__origin_t {
     bool bad;                           /* complained about; the field has the default */
 } sa_config__origin_t;
 
+/* Where all of one struct stands. */
+typedef struct sa_config__places_t {
+    sa_config__origin_t *rows;          /* as many as its table has */
+    sa_config__origin_t self;           /* of an element: where it begins */
+    apr_array_header_t *elements[SA_CONFIG__GROUPS];    /* of sa_config__places_t *, by group */
+} sa_config__places_t;
+
 struct sa_config_origins_t {
-    const sa_config__origin_t *rows;    /* as many as sa_config__main has */
-    /* of sa_config__origin_t *: as many as the group's table has, and one more
-     * for the element itself */
-    apr_array_header_t *elements[SA_CONFIG__GROUPS];
+    sa_config__places_t main;
     apr_array_header_t *reserved;       /* of const char *: paths as written, each once */
+    apr_array_header_t *files;          /* of const char *: that were read, absolute */
 };
 
 struct sa_config__loader_t {
     sa_config_t *config;
     struct sa_config_origins_t *origins;
-    sa_config__origin_t *rows;          /* the same as origins->rows */
+    sa_config__origin_t *rows;          /* the same as origins->main.rows */
     sa_config__origin_t here;           /* the source that is being read */
     const char *main_file;              /* for what is missing */
     bool broken;                        /* a source could not be read to its end */
@@ -160,6 +182,8 @@ struct sa_config__loader_t {
     apr_pool_t *scratch_pool;
 };
 
+/* PATH (a file, or the directory of its neighbours) is one that the configuration is read from. */
+void sa_config__note_file(sa_config__loader_t *loader, const char *path);
 sa_config__loader_t *sa_config__begin(const char *main_file, apr_pool_t *pool,
                                       apr_pool_t *scratch_pool);
 /* Begin the next source; FILE NULL: --set. */
@@ -181,6 +205,21 @@ const char *sa_config__where(const sa_config__origin_t *origin, apr_pool_t *pool
 
 /* Rules over one whole configuration. */
 void sa_config__check_rules(sa_config__loader_t *loader);
+/* Where the option PATH of the main table stands. */
+const sa_config__origin_t *sa_config__origin_of(const sa_config__loader_t *loader,
+                                                const char *path);
+/* Where the row PATH of an element stands: PLACES by TABLE.  What is not set stands, as it
+ * were, where its element begins. */
+const sa_config__origin_t *sa_config__origin_in(const sa_config__places_t *places,
+                                                const sa_config__table_t *table,
+                                                const char *path);
+bool sa_config__is_set(const sa_config__places_t *places, const sa_config__table_t *table,
+                       const char *path);
+
+/* ---- sa_config_rules_commands.c ------------------------------------------ */
+
+/* Rules over what commands may do. */
+void sa_config__check_commands(sa_config__loader_t *loader);
 
 /* ---- sa_config_complaint.c ----------------------------------------------- */
 

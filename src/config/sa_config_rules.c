@@ -7,8 +7,8 @@
 
 #include "sa_pool.h"
 
-/* Where the option PATH stands. */
-static const sa_config__origin_t *origin_of(const sa_config__loader_t *loader, const char *path)
+const sa_config__origin_t *sa_config__origin_of(const sa_config__loader_t *loader,
+                                                const char *path)
 {
     int place = sa_config__find(&sa_config__main, path);
 
@@ -16,11 +16,33 @@ static const sa_config__origin_t *origin_of(const sa_config__loader_t *loader, c
     return &loader->rows[place];
 }
 
+static const sa_config__origin_t *row_of(const sa_config__places_t *places,
+                                         const sa_config__table_t *table, const char *path)
+{
+    int place = sa_config__find(table, path);
+
+    SA_ASSERT(place >= 0);
+    return &places->rows[place];
+}
+
+bool sa_config__is_set(const sa_config__places_t *places, const sa_config__table_t *table,
+                       const char *path)
+{
+    return row_of(places, table, path)->kind != SA_ORIGIN_DEFAULT;
+}
+
+const sa_config__origin_t *sa_config__origin_in(const sa_config__places_t *places,
+                                                const sa_config__table_t *table,
+                                                const char *path)
+{
+    return sa_config__is_set(places, table, path) ? row_of(places, table, path) : &places->self;
+}
+
 /* Was one of them refused already?  Its field has the default then, and a rule
  * would complain about a value that nobody wrote. */
 static bool any_is_bad(const sa_config__loader_t *loader, const char *a, const char *b)
 {
-    return origin_of(loader, a)->bad || origin_of(loader, b)->bad;
+    return sa_config__origin_of(loader, a)->bad || sa_config__origin_of(loader, b)->bad;
 }
 
 /* The place of the later one, where a person looks for what to change. */
@@ -98,7 +120,7 @@ static void check_urls(sa_config__loader_t *loader)
         const char *url = APR_ARRAY_IDX(urls, i, const char *);
 
         if (strncmp(url, "ws://", 5) == 0 || strncmp(url, "wss://", 6) == 0) {
-            sa_config__doubt(loader, origin_of(loader, "nats.urls"),
+            sa_config__doubt(loader, sa_config__origin_of(loader, "nats.urls"),
                              "nats.urls: \"%s\": WebSocket is not spoken by this version", url);
         }
     }
@@ -116,9 +138,9 @@ static void check_pair_of_files(sa_config__loader_t *loader)
         return;
     }
     if (has_cert) {
-        sa_config__wrong(loader, origin_of(loader, cert), "%s needs %s", cert, key);
+        sa_config__wrong(loader, sa_config__origin_of(loader, cert), "%s needs %s", cert, key);
     } else {
-        sa_config__wrong(loader, origin_of(loader, key), "%s needs %s", key, cert);
+        sa_config__wrong(loader, sa_config__origin_of(loader, key), "%s needs %s", key, cert);
     }
 }
 
@@ -129,7 +151,8 @@ static void check_reconnect(sa_config__loader_t *loader)
 
     if (!any_is_bad(loader, wait, most)
         && loader->config->nats_reconnect_wait > loader->config->nats_reconnect_max) {
-        sa_config__doubt(loader, later(origin_of(loader, wait), origin_of(loader, most)),
+        sa_config__doubt(loader, later(sa_config__origin_of(loader, wait),
+                                       sa_config__origin_of(loader, most)),
                          "%s is longer than %s, which is the limit", wait, most);
     }
 }
@@ -146,7 +169,7 @@ static void check_subject(sa_config__loader_t *loader)
     }
     last = strrchr(config->subject_prefix, '.');
     if (strcmp(last ? last + 1 : config->subject_prefix, config->code) == 0) {
-        sa_config__doubt(loader, origin_of(loader, "subject_prefix"),
+        sa_config__doubt(loader, sa_config__origin_of(loader, "subject_prefix"),
                          "subject_prefix: \"%s\" ends with the code, which is added by itself: "
                          "subjects begin with %s.%s",
                          config->subject_prefix, config->subject_prefix, config->code);
@@ -171,7 +194,7 @@ static void check_reply_prefixes(sa_config__loader_t *loader)
         const char *prefix = APR_ARRAY_IDX(prefixes, i, const char *);
 
         if (begins_with(own, prefix) || begins_with(prefix, own)) {
-            sa_config__doubt(loader, origin_of(loader, "commands.reply_prefixes"),
+            sa_config__doubt(loader, sa_config__origin_of(loader, "commands.reply_prefixes"),
                              "commands.reply_prefixes: \"%s\" covers subjects of the agents "
                              "themselves (%s...): whoever asks can forge reports", prefix, own);
         }
@@ -188,23 +211,23 @@ static void check_intervals(sa_config__loader_t *loader)
 
     if (config->heartbeat_enabled && config->metrics_enabled && !any_is_bad(loader, beat, metrics)
         && config->heartbeat_interval > config->metrics_interval) {
-        sa_config__doubt(loader, later(origin_of(loader, beat), origin_of(loader, metrics)),
+        sa_config__doubt(loader, later(sa_config__origin_of(loader, beat),
+                                       sa_config__origin_of(loader, metrics)),
                          "%s is longer than %s: the machine looks dead between two reports", beat,
                          metrics);
     }
 }
 
+static const sa_config__places_t *places_at(const sa_config__loader_t *loader, int element)
+{
+    return APR_ARRAY_IDX(loader->origins->main.elements[SA_CONFIG__EXPORTERS], element,
+                         const sa_config__places_t *);
+}
+
 static const sa_config__origin_t *origin_in(const sa_config__loader_t *loader, int element,
                                             const char *path)
 {
-    const sa_config__origin_t *origins =
-        APR_ARRAY_IDX(loader->origins->elements[0], element, const sa_config__origin_t *);
-    int place = sa_config__find(&sa_config__exporters, path);
-
-    SA_ASSERT(place >= 0);
-    /* What is not set stands, as it were, where its element begins. */
-    return origins[place].kind == SA_ORIGIN_DEFAULT ? &origins[sa_config__exporters.count]
-                                                    : &origins[place];
+    return sa_config__origin_in(places_at(loader, element), &sa_config__exporters, path);
 }
 
 static const sa_exporter_config_t *exporter_at(const sa_config__loader_t *loader, int element)
@@ -236,10 +259,7 @@ static void check_name(sa_config__loader_t *loader, int element)
 
 static bool is_default(const sa_config__loader_t *loader, int element, const char *path)
 {
-    const sa_config__origin_t *origins =
-        APR_ARRAY_IDX(loader->origins->elements[0], element, sa_config__origin_t *);
-
-    return origins[sa_config__find(&sa_config__exporters, path)].kind == SA_ORIGIN_DEFAULT;
+    return !sa_config__is_set(places_at(loader, element), &sa_config__exporters, path);
 }
 
 static void shorten_timeout(sa_config__loader_t *loader, int element)
@@ -372,4 +392,5 @@ void sa_config__check_rules(sa_config__loader_t *loader)
         check_exporter_rows(loader, i);
         check_login(loader, i);
     }
+    sa_config__check_commands(loader);
 }

@@ -123,6 +123,7 @@ static void load_directory(sa_config__loader_t *loader, const char *main_file)
                                                    (size_t)(slash - path) + 1) : "",
                             "agent.d", NULL);
     loader->here.line = 0;
+    sa_config__note_file(loader, directory);
     names = list_files(loader, directory);
     if (names->nelts >= SA_CONFIG__FILES) {
         complain_of_file(loader, apr_psprintf(loader->scratch_pool, "more than %d files in %s",

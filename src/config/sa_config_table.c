@@ -26,6 +26,22 @@ static const sa_option_t exporter_rows[] = {
 #undef SA_OPTION
 };
 
+static const sa_option_t command_rows[] = {
+#define SA_OPTION(type_, field_, path_, ...)                                          \
+    {.path = path_, .type = SA_OPTION_##type_, .offset = offsetof(sa_allowed_command_t, field_), \
+     __VA_ARGS__},
+#include "sa_allowed_command_options.def"
+#undef SA_OPTION
+};
+
+static const sa_option_t argument_rows[] = {
+#define SA_OPTION(type_, field_, path_, ...)                                          \
+    {.path = path_, .type = SA_OPTION_##type_, .offset = offsetof(sa_argument_config_t, field_), \
+     __VA_ARGS__},
+#include "sa_argument_options.def"
+#undef SA_OPTION
+};
+
 const sa_config__words_t sa_config__sections[] = {
 #define SA_SECTION(path_, doc_) {path_, doc_},
 #define SA_RESERVED(path_, doc_)
@@ -49,15 +65,37 @@ const sa_config__words_t sa_config__reserved[] = {
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 const int sa_config__section_count = COUNT(sa_config__sections);
 const int sa_config__reserved_count = COUNT(sa_config__reserved);
-const sa_config__table_t sa_config__main = {main_rows, COUNT(main_rows), sizeof(sa_config_t)};
-const sa_config__table_t sa_config__exporters = {exporter_rows, COUNT(exporter_rows),
-                                                 sizeof(sa_exporter_config_t)};
 
-const sa_config__group_t sa_config__groups[SA_CONFIG__GROUPS] = {
-    {.path = "tasks.exporters", .table = &sa_config__exporters,
-     .offset = offsetof(sa_config_t, exporters), .flags = SA_OPT_RELOAD, .room = SA_ROOM_TASK,
-     .max = 256},
+const sa_config__table_t sa_config__exporters = {
+    .rows = exporter_rows, .count = COUNT(exporter_rows), .size = sizeof(sa_exporter_config_t)};
+
+const sa_config__table_t sa_config__arguments = {
+    .rows = argument_rows, .count = COUNT(argument_rows), .size = sizeof(sa_argument_config_t)};
+
+static const sa_config__group_t command_groups[] = {
+    [SA_CONFIG__ARGS] = {
+        .path = "args", .table = &sa_config__arguments,
+        .offset = offsetof(sa_allowed_command_t, args), .max = 32, .named = true, .strict = true},
 };
+
+const sa_config__table_t sa_config__allowed_commands = {
+    .rows = command_rows, .count = COUNT(command_rows), .size = sizeof(sa_allowed_command_t),
+    .groups = command_groups, .group_count = COUNT(command_groups)};
+
+static const sa_config__group_t main_groups[] = {
+    [SA_CONFIG__EXPORTERS] = {
+        .path = "tasks.exporters", .table = &sa_config__exporters,
+        .offset = offsetof(sa_config_t, exporters), .flags = SA_OPT_RELOAD, .room = SA_ROOM_TASK,
+        .max = 256},
+    [SA_CONFIG__COMMANDS] = {
+        .path = "commands.allowed_commands", .table = &sa_config__allowed_commands,
+        .offset = offsetof(sa_config_t, allowed_commands), .flags = SA_OPT_RELOAD,
+        .room = SA_ROOM_COMMAND, .max = 256, .single = "line", .strict = true},
+};
+
+const sa_config__table_t sa_config__main = {
+    .rows = main_rows, .count = COUNT(main_rows), .size = sizeof(sa_config_t),
+    .groups = main_groups, .group_count = COUNT(main_groups)};
 
 bool sa_config__has_word(const char *words, const char *word)
 {
@@ -108,10 +146,15 @@ int sa_config__find_secret(const sa_config__table_t *table, const char *path, in
     return -1;
 }
 
-int sa_config__find_group(const char *path)
+apr_array_header_t *sa_config__list_of(const sa_config__group_t *group, const void *fields)
 {
-    for (int i = 0; i < SA_CONFIG__GROUPS; i++) {
-        if (strcmp(sa_config__groups[i].path, path) == 0) {
+    return *(apr_array_header_t *const *)(const void *)((const char *)fields + group->offset);
+}
+
+int sa_config__find_group(const sa_config__table_t *table, const char *path)
+{
+    for (int i = 0; i < table->group_count; i++) {
+        if (strcmp(table->groups[i].path, path) == 0) {
             return i;
         }
     }
@@ -156,6 +199,11 @@ bool sa_config__is_section(const sa_config__table_t *table, const char *path)
         const sa_option_t *row = &table->rows[i];
 
         if (is_below(row->path, path) || any_word_is_below(row->alias, path)) {
+            return true;
+        }
+    }
+    for (int i = 0; i < table->group_count; i++) {
+        if (is_below(table->groups[i].path, path)) {
             return true;
         }
     }
@@ -253,8 +301,8 @@ const char *sa_config__nearest(const sa_config__table_t *table, const char *path
     for (int i = 0; table == &sa_config__main && i < sa_config__section_count; i++) {
         compare_path(&nearest, sa_config__sections[i].path);
     }
-    for (int i = 0; table == &sa_config__main && i < SA_CONFIG__GROUPS; i++) {
-        compare_path(&nearest, sa_config__groups[i].path);
+    for (int i = 0; i < table->group_count; i++) {
+        compare_path(&nearest, table->groups[i].path);
     }
     return nearest.best;
 }

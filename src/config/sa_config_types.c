@@ -455,23 +455,73 @@ static const char *print_secret(const void *field, const sa_option_t *row, apr_p
     return "";
 }
 
+/* ---- copying -------------------------------------------------------------- */
+
+static void copy_text(void *to, const void *from, apr_pool_t *pool)
+{
+    *(const char **)to = apr_pstrdup(pool, *(const char *const *)from);
+}
+
+static void copy_list(void *to, const void *from, apr_pool_t *pool)
+{
+    apr_array_header_t *list = apr_array_copy(pool, *(const apr_array_header_t *const *)from);
+
+    for (int i = 0; i < list->nelts; i++) {
+        copy_text(&APR_ARRAY_IDX(list, i, const char *), &APR_ARRAY_IDX(list, i, const char *),
+                  pool);
+    }
+    *(const apr_array_header_t **)to = list;
+}
+
+static void copy_map(void *to, const void *from, apr_pool_t *pool)
+{
+    apr_array_header_t *map = apr_array_copy(pool, *(const apr_array_header_t *const *)from);
+
+    for (int i = 0; i < map->nelts; i++) {
+        sa_config_pair_t *pair = &APR_ARRAY_IDX(map, i, sa_config_pair_t);
+
+        copy_text(&pair->key, &pair->key, pool);
+        copy_text(&pair->value, &pair->value, pool);
+    }
+    *(const apr_array_header_t **)to = map;
+}
+
+static void copy_secret(void *to, const void *from, apr_pool_t *pool)
+{
+    sa_secret_t secret = *(const sa_secret_t *)from;
+
+    copy_text(&secret.where, &secret.where, pool);
+    copy_text(&secret.path, &secret.path, pool);
+    *(sa_secret_t *)to = secret;
+}
+
 /* ---- the table of types ------------------------------------------------------ */
 
 static const struct {
     size_t size;
     const char *(*parse)(void *field, const sa_option_t *row, const char *text, apr_pool_t *pool);
     const char *(*print)(const void *field, const sa_option_t *row, apr_pool_t *pool);
+    void (*copy)(void *to, const void *from, apr_pool_t *pool);     /* NULL: points to nothing */
 } types[] = {
-    [SA_OPTION_BOOL] = {sizeof(SA_CTYPE_BOOL), parse_bool, print_bool},
-    [SA_OPTION_INT] = {sizeof(SA_CTYPE_INT), parse_number, print_int},
-    [SA_OPTION_DURATION] = {sizeof(SA_CTYPE_DURATION), parse_number, print_duration},
-    [SA_OPTION_SIZE] = {sizeof(SA_CTYPE_SIZE), parse_number, print_size},
-    [SA_OPTION_STR] = {sizeof(SA_CTYPE_STR), parse_str, print_str},
-    [SA_OPTION_CHOICE] = {sizeof(SA_CTYPE_CHOICE), parse_choice, print_choice},
-    [SA_OPTION_LIST] = {sizeof(SA_CTYPE_LIST), parse_items, print_list},
-    [SA_OPTION_MAP] = {sizeof(SA_CTYPE_MAP), parse_items, print_map},
-    [SA_OPTION_SECRET] = {sizeof(SA_CTYPE_SECRET), parse_secret, print_secret},
+    [SA_OPTION_BOOL] = {sizeof(SA_CTYPE_BOOL), parse_bool, print_bool, NULL},
+    [SA_OPTION_INT] = {sizeof(SA_CTYPE_INT), parse_number, print_int, NULL},
+    [SA_OPTION_DURATION] = {sizeof(SA_CTYPE_DURATION), parse_number, print_duration, NULL},
+    [SA_OPTION_SIZE] = {sizeof(SA_CTYPE_SIZE), parse_number, print_size, NULL},
+    [SA_OPTION_STR] = {sizeof(SA_CTYPE_STR), parse_str, print_str, copy_text},
+    [SA_OPTION_CHOICE] = {sizeof(SA_CTYPE_CHOICE), parse_choice, print_choice, NULL},
+    [SA_OPTION_LIST] = {sizeof(SA_CTYPE_LIST), parse_items, print_list, copy_list},
+    [SA_OPTION_MAP] = {sizeof(SA_CTYPE_MAP), parse_items, print_map, copy_map},
+    [SA_OPTION_SECRET] = {sizeof(SA_CTYPE_SECRET), parse_secret, print_secret, copy_secret},
 };
+
+void sa_config__copy(void *to, const void *from, const sa_option_t *row, apr_pool_t *pool)
+{
+    if (types[row->type].copy) {
+        types[row->type].copy(to, from, pool);
+    } else {
+        memcpy(to, from, types[row->type].size);
+    }
+}
 
 size_t sa_config__size(sa_option_type_t type)
 {

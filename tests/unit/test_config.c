@@ -683,7 +683,7 @@ SA_TEST(a_reload_names_the_rooms_and_what_needs_a_restart)
         {BASE "location: x\n", SA_ROOM_TASK | SA_ROOM_OUTBOX | SA_ROOM_COMMAND, ""},
         {BASE "subject_prefix: x\ncommands.workers: 5\n", 0, "subject_prefix commands.workers"},
         {BASE "nats.ping_interval: 7s\nspool.window: 3\npaths.state: /x\n",
-         SA_ROOM_LINK | SA_ROOM_OUTBOX, "paths.state"},
+         SA_ROOM_LINK | SA_ROOM_OUTBOX | SA_ROOM_COMMAND, "paths.state"},
         {BASE "tasks: {exporters: [{name: a, url: 'http://h'}]}\n", SA_ROOM_TASK, ""},
         {BASE "commands.reply_prefixes: [_INBOX., x.]\n", SA_ROOM_COMMAND, ""},
     };

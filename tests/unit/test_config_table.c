@@ -11,7 +11,9 @@ typedef struct table_t {
     const sa_config__table_t *table;
 } table_t;
 
-static const table_t tables[] = {{"main", &sa_config__main}, {"exporters", &sa_config__exporters}};
+static const table_t tables[] = {
+    {"main", &sa_config__main}, {"exporters", &sa_config__exporters},
+    {"allowed_commands", &sa_config__allowed_commands}, {"arguments", &sa_config__arguments}};
 
 /* The row at PLACE, counting through all tables; NULL past the last. */
 static const sa_option_t *row_at(int place)
