@@ -31,6 +31,9 @@ const char *sa_link_message_reply(const sa_link_message_t *message);    /* "" if
 const char *sa_link_message_data(const sa_link_message_t *message, size_t *length);
 /* NULL if there is none of that name */
 const char *sa_link_message_header(const sa_link_message_t *message, const char *name);
+/* Bytes of all headers, without looking at them: to look, the library reads all of them, in
+ * a time that grows with the square of their number.  Bound it first. */
+size_t sa_link_message_header_size(const sa_link_message_t *message);
 void sa_link_message_destroy(sa_link_message_t *message);
 
 /* Once in the process, before the first link; and at the end. */
@@ -49,6 +52,9 @@ void sa_link_on_edge(sa_link_t *link, sa_link_edge_fn_t fn, void *baton);
  * (set it to NULL) for sa_link_read_ack(). */
 typedef void (*sa_link_ack_fn_t)(void *baton, apr_uint64_t token, sa_link_message_t **message);
 void sa_link_on_ack(sa_link_t *link, sa_link_ack_fn_t fn, void *baton);
+/* The same for a second asker, whose tokens have this bit. */
+#define SA_LINK_TOKEN_SECOND (APR_UINT64_C(1) << 63)
+void sa_link_on_second_ack(sa_link_t *link, sa_link_ack_fn_t fn, void *baton);
 
 /* Subscribe SUBJECT on this and every later connection.  A subject that the
  * bus denies is said once, with the missing grant; the rest goes on.  The
@@ -79,6 +85,8 @@ size_t sa_link_max_payload(sa_link_t *link);
 /* May SUBJECT be published to: tokens separated by dots, without wildcards,
  * blanks or control characters (NATS protocol, subject naming)? */
 bool sa_link_is_subject(const char *subject);
+/* Is SUBJECT where acknowledgements come to?  Nothing of ours is to be sent there. */
+bool sa_link_is_own_inbox(const sa_link_t *link, const char *subject);
 
 /* HEADERS is "Name: value\n" lines, or NULL; at most SA_LINK_HEADROOM bytes.
  * SA_ERR_LINK_DOWN while down, SA_ERR_TOO_LARGE above the maximum, headers

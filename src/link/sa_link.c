@@ -101,6 +101,13 @@ void sa_link_on_ack(sa_link_t *link, sa_link_ack_fn_t fn, void *baton)
     link->ack_baton = baton;
 }
 
+void sa_link_on_second_ack(sa_link_t *link, sa_link_ack_fn_t fn, void *baton)
+{
+    SA_ASSERT(!link->thread);
+    link->second_ack = fn;
+    link->second_ack_baton = baton;
+}
+
 bool sa_link__is_interrupted(sa_link_t *link)
 {
     bool interrupted;

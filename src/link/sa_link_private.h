@@ -129,6 +129,8 @@ struct sa_link_t {
     void *edge_baton;
     sa_link_ack_fn_t ack;
     void *ack_baton;
+    sa_link_ack_fn_t second_ack;
+    void *second_ack_baton;
     char inbox[sizeof("_INBOX.") + SA_LINK_INBOX_RANDOM];
     sa_link__subscription_t subs[SA_LINK_SUBSCRIPTIONS];
     int sub_count;

@@ -277,7 +277,7 @@ sa_error_t *sa_link_publish_acked(sa_link_t *link, const char *subject, const ch
         .length = length
     };
 
-    SA_ASSERT(link->ack);
+    SA_ASSERT(link->ack || link->second_ack);
     apr_snprintf(reply, sizeof(reply), "%s.%" APR_UINT64_T_HEX_FMT, link->inbox, token);
     return publish(link, &out);
 }

@@ -49,6 +49,13 @@ const char *sa_link_message_header(const sa_link_message_t *message, const char 
     return natsMsgHeader_Get(msg_of(message), name, &value) == NATS_OK ? value : NULL;
 }
 
+size_t sa_link_message_header_size(const sa_link_message_t *message)
+{
+    int size = natsMsgHeader_EncodedLength(msg_of(message));
+
+    return size > 0 ? (size_t)size : 0;
+}
+
 void sa_link_message_destroy(sa_link_message_t *message)
 {
     natsMsg_Destroy(msg_of(message));
@@ -68,14 +75,21 @@ void sa_link_subscribe(sa_link_t *link, const char *subject, bool optional,
     link->sub_count++;
 }
 
+bool sa_link_is_own_inbox(const sa_link_t *link, const char *subject)
+{
+    size_t length = strlen(link->inbox);
+
+    return strncmp(subject, link->inbox, length) == 0
+           && (subject[length] == '.' || !subject[length]);
+}
+
 /* The token at the end of an acknowledgement's subject. */
 static bool read_token(apr_uint64_t *token, const sa_link_t *link, const char *subject)
 {
-    size_t prefix = strlen(link->inbox);
-    const char *text = subject + prefix;
+    const char *text = subject + strlen(link->inbox);
     size_t length;
 
-    if (strncmp(subject, link->inbox, prefix) != 0 || *text++ != '.') {
+    if (!sa_link_is_own_inbox(link, subject) || *text++ != '.') {
         return false;
     }
     length = strlen(text);
@@ -90,7 +104,12 @@ static void give_ack(sa_link_t *link, sa_link_message_t **message)
 {
     apr_uint64_t token;
 
-    if (read_token(&token, link, sa_link_message_subject(*message))) {
+    if (!read_token(&token, link, sa_link_message_subject(*message))) {
+        return;
+    }
+    if ((token & SA_LINK_TOKEN_SECOND) && link->second_ack) {
+        link->second_ack(link->second_ack_baton, token, message);
+    } else if (link->ack) {
         link->ack(link->ack_baton, token, message);
     }
 }
@@ -157,7 +176,7 @@ natsStatus sa_link__subscribe_all(sa_link__conn_t *conn)
     sa_link_t *link = conn->link;
     natsStatus status = NATS_OK;
 
-    if (link->ack) {
+    if (link->ack || link->second_ack) {
         status = subscribe_one(conn, apr_pstrcat(conn->pool, link->inbox, ".*", NULL), NULL);
     }
     for (int i = 0; status == NATS_OK && i < link->sub_count; i++) {
