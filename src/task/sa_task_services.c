@@ -12,6 +12,7 @@
 
 #include "sa_log.h"
 #include "sa_pool.h"
+#include "sa_report_service.h"
 #include "sa_stats.h"
 #include "sa_task_private.h"
 #include "sa_time.h"
@@ -90,7 +91,7 @@ static void report_unknown(sa_task_services_t *services, const char *reason,
         cJSON *service = cJSON_CreateObject();
 
         cJSON_AddStringToObject(service, "name", name_at(services, i));
-        cJSON_AddStringToObject(service, "status", sa_task__status_word(SA_OS_SERVICE_UNKNOWN));
+        cJSON_AddStringToObject(service, "status", sa_report_service_word(SA_OS_SERVICE_UNKNOWN));
         cJSON_AddItemToArray(list, service);
     }
     cJSON_AddStringToObject(json, "reason", reason);
@@ -112,8 +113,9 @@ static void log_change(const sa_task_services_t *services, int place)
     const sa_task_track_t *track = &services->tracks[place];
 
     SA_LOG(service_changed, SA_S("service", name_at(services, place)),
-           SA_S("from", sa_task__status_word(track->reported)),
-           SA_S("to", sa_task__status_word(track->state.status)), SA_I("changes", track->changes));
+           SA_S("from", sa_report_service_word(track->reported)),
+           SA_S("to", sa_report_service_word(track->state.status)),
+           SA_I("changes", track->changes));
 }
 
 /* Report the changes that may be reported now. */

@@ -48,7 +48,6 @@ void sa_task__track_told(sa_task_track_t *track, apr_interval_time_t now);
 /* Does it end again and again, and is started again? */
 bool sa_task__track_is_looping(const sa_task_track_t *track, apr_interval_time_t now);
 
-const char *sa_task__status_word(sa_os_service_status_t status);
 /* Add what TRACK knows of NAME to SERVICES; CHANGE: and what was before. */
 void sa_task__add_service(cJSON *services, const char *name, const sa_task_track_t *track,
                           bool change, apr_interval_time_t now);

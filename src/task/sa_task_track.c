@@ -6,20 +6,8 @@
  * on one report a second says how often it changed, until a second is quiet. */
 #include <string.h>
 
-#include "sa_json.h"
+#include "sa_report_service.h"
 #include "sa_task_services.h"
-
-const char *sa_task__status_word(sa_os_service_status_t status)
-{
-    static const char *const words[] = {
-        [SA_OS_SERVICE_UNKNOWN] = "Unknown", [SA_OS_SERVICE_RUNNING] = "Running",
-        [SA_OS_SERVICE_STOPPED] = "Stopped", [SA_OS_SERVICE_STARTING] = "Starting",
-        [SA_OS_SERVICE_STOPPING] = "Stopping", [SA_OS_SERVICE_FAILED] = "Error",
-        [SA_OS_SERVICE_NOT_INSTALLED] = "NotInstalled"
-    };
-
-    return words[status];
-}
 
 /* ---- crashes ------------------------------------------------------------------ */
 
@@ -150,46 +138,19 @@ void sa_task__track_told(sa_task_track_t *track, apr_interval_time_t now)
 
 /* ---- in a report ------------------------------------------------------------------- */
 
-static void add_word(cJSON *json, const char *name, const char *word)
-{
-    if (*word) {
-        cJSON_AddStringToObject(json, name, word);
-    }
-}
-
-static void add_end(cJSON *json, const sa_task_track_t *track, bool change)
+/* How it ended before, of one that runs again. */
+static void add_past_end(cJSON *json, const sa_task_track_t *track)
 {
     const sa_os_service_state_t *state = &track->state;
 
-    if (state->has_exit_code) {
-        cJSON_AddNumberToObject(json, "exit_code", state->exit_code);
-    } else if (state->signal) {
-        cJSON_AddStringToObject(json, "signal", state->signal);
-    } else if (change && track->signal) {
+    if (state->status == SA_OS_SERVICE_NOT_INSTALLED || state->has_exit_code || state->signal) {
+        return;
+    }
+    if (track->signal) {
         cJSON_AddStringToObject(json, "signal", track->signal);
-    } else if (change && track->has_exit_code) {
+    } else if (track->has_exit_code) {
         cJSON_AddNumberToObject(json, "exit_code", track->exit_code);
     }
-}
-
-static void add_facts(cJSON *json, const sa_task_track_t *track, bool change)
-{
-    const sa_os_service_state_t *state = &track->state;
-
-    add_word(json, "substate", state->substate);
-    if (*state->load && strcmp(state->load, "loaded") != 0
-        && state->status != SA_OS_SERVICE_NOT_INSTALLED) {
-        cJSON_AddStringToObject(json, "load", state->load);
-    }
-    if (state->has_restarts) {
-        sa_json_add_count(json, "restarts", state->restarts);
-    }
-    add_word(json, "result", state->result);
-    add_end(json, track, change);
-    if (state->since > 0) {
-        sa_json_add_time(json, "since", state->since);
-    }
-    add_word(json, "error", state->error);
 }
 
 void sa_task__add_service(cJSON *services, const char *name, const sa_task_track_t *track,
@@ -200,14 +161,12 @@ void sa_task__add_service(cJSON *services, const char *name, const sa_task_track
 
     cJSON_AddItemToArray(services, json);
     cJSON_AddStringToObject(json, "name", name);
-    cJSON_AddStringToObject(json, "status", sa_task__status_word(state->status));
-    if (strcmp(state->unit, name) != 0) {
-        add_word(json, "unit", state->unit);
-    }
+    sa_report_add_service(json, name, state, "");
     if (state->status != SA_OS_SERVICE_NOT_INSTALLED) {
-        add_facts(json, track, change);
-    } else if (strcmp(state->substate, "dead") != 0) {
-        add_word(json, "substate", state->substate);    /* its file is gone, and still it runs */
+        sa_report_add_word(json, "error", state->error);
+    }
+    if (change) {
+        add_past_end(json, track);
     }
     if (sa_task__track_is_looping(track, now)) {
         cJSON_AddTrueToObject(json, "crash_looping");
@@ -216,7 +175,7 @@ void sa_task__add_service(cJSON *services, const char *name, const sa_task_track
         cJSON_AddTrueToObject(json, "gave_up");
     }
     if (change) {
-        cJSON_AddStringToObject(json, "previous", sa_task__status_word(track->reported));
+        cJSON_AddStringToObject(json, "previous", sa_report_service_word(track->reported));
         cJSON_AddNumberToObject(json, "changes", track->changes);
     }
 }

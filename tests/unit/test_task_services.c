@@ -7,6 +7,7 @@
 
 #include "sa_os_thread.h"
 #include "sa_outbox.h"
+#include "sa_report_service.h"
 #include "sa_test.h"
 #include "sa_test_server.h"
 #include "sa_time.h"
@@ -94,10 +95,10 @@ SA_TEST(each_step_of_one_way_is_told_at_once)
         note(&track, way[i], now);
         text = told(&track, now, pool);
         ck_assert_ptr_nonnull(strstr(text, apr_psprintf(pool, "\"status\":\"%s\"",
-                                                        sa_task__status_word(way[i]))));
+                                                        sa_report_service_word(way[i]))));
         ck_assert_ptr_nonnull(strstr(text, apr_psprintf(pool, "\"previous\":\"%s\",\"changes\":1",
                                                         previous)));
-        previous = sa_task__status_word(way[i]);
+        previous = sa_report_service_word(way[i]);
     }
 }
 
