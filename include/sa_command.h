@@ -12,6 +12,7 @@
 #include <apr_pools.h>
 #include <apr_time.h>
 
+#include "sa_buf.h"
 #include "sa_config.h"
 #include "sa_error.h"
 
@@ -29,5 +30,10 @@ sa_error_t *sa_commands_start(sa_commands_t *commands) SA_MUST_CHECK;
 void sa_commands_reload(sa_commands_t *commands, const sa_config_t *config);
 /* Take no more, let running ones finish, end the threads. */
 void sa_commands_stop(sa_commands_t *commands);
+
+/* What CONFIG would let this machine run, as whom and within which limits, for people:
+ * appended to TEXT.  Nothing is started; programs and scripts are opened. */
+sa_error_t *sa_commands_list(sa_buf_t *text, const sa_config_t *config,
+                             apr_pool_t *pool) SA_MUST_CHECK;
 
 #endif

@@ -10,6 +10,7 @@
 #include "sa_link.h"
 #include "sa_log.h"
 #include "sa_os_daemon.h"
+#include "sa_os_exec.h"
 #include "sa_os_file.h"
 #include "sa_os_thread.h"
 #include "sa_outbox.h"
@@ -346,6 +347,7 @@ sa_error_t *sa_agent_run(sa_config_t *config, apr_pool_t *config_pool,
     SA_TRY(sa_agent_open_log(config, pool));
     SA_LOG(agent_started, SA_S("version", sa_version()), SA_S("code", config->code));
     log_peculiarities(config, pool);
+    SA_TRY_MSG(sa_os_exec_open(pool), "cannot prepare for running commands");
     SA_TRY(sa_agent__open_libraries());
     err = run(&agent);
     sa_agent__close_libraries();

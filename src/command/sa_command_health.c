@@ -1,9 +1,16 @@
 /* command: health.  The names are the public agent's (docs/protocol.md); what
  * it lacks (spool, delivery, exporters) stands in groups of its own. */
+#include <string.h>
+
+#include <apr_strings.h>
+
 #include "sa_command_private.h"
 #include "sa_stats.h"
 #include "sa_time.h"
 #include "sa_version.h"
+
+/* Of each list of the configuration; a health must fit into a message. */
+#define LIST_BYTES 8192
 
 static void add_stat(cJSON *json, const char *name, sa_stat_t stat)
 {
@@ -43,6 +50,12 @@ static void add_agent(cJSON *json, apr_pool_t *pool)
                       (apr_uint64_t)apr_time_sec(sa_time_mono() - started_at));
     add_stat(agent, "commands_processed", SA_STAT_commands_processed);
     add_stat(agent, "commands_errored", SA_STAT_commands_errored);
+    add_stat(agent, "commands_refused", SA_STAT_commands_refused);
+    add_stat(agent, "commands_busy", SA_STAT_commands_busy);
+    add_stat(agent, "commands_stopped", SA_STAT_commands_stopped);
+    if (sa_stats_read(SA_STAT_audit_failed) != 0) {
+        cJSON_AddTrueToObject(agent, "audit_failed");
+    }
     add_stat_text(agent, "last_error", SA_STAT_TEXT_last_error);
     add_stat_time(agent, "last_error_time", SA_STAT_last_error_at);
 }
@@ -119,20 +132,38 @@ static void add_delivery(cJSON *json)
     add_stat_text(delivery, "error", SA_STAT_TEXT_delivery_error);
 }
 
-static void add_config(cJSON *json, const sa_command_settings_t *settings)
+/* A list of the configuration's; what does not fit into a health is counted. */
+static void add_list(cJSON *json, const char *name, const apr_array_header_t *list,
+                     apr_pool_t *pool)
+{
+    cJSON *shown = cJSON_AddArrayToObject(json, name);
+    size_t bytes = 0;
+    int i;
+
+    for (i = 0; i < list->nelts && bytes < LIST_BYTES; i++) {
+        const char *text = APR_ARRAY_IDX(list, i, const char *);
+
+        cJSON_AddItemToArray(shown, cJSON_CreateString(text));
+        bytes += strlen(text);
+    }
+    if (i < list->nelts) {
+        cJSON_AddNumberToObject(json, apr_pstrcat(pool, name, "_omitted", NULL),
+                                list->nelts - i);
+    }
+}
+
+static void add_config(cJSON *json, const sa_command_settings_t *settings, apr_pool_t *pool)
 {
     cJSON *config = cJSON_AddObjectToObject(json, "config");
-    cJSON *tasks;
 
     cJSON_AddStringToObject(config, "code", settings->code);
     cJSON_AddStringToObject(config, "location", settings->location);
     cJSON_AddStringToObject(config, "subject_prefix", settings->subject_prefix);
     cJSON_AddStringToObject(config, "version", sa_version());
-    tasks = cJSON_AddArrayToObject(config, "enabled_tasks");
-    for (int i = 0; i < settings->enabled_tasks->nelts; i++) {
-        cJSON_AddItemToArray(tasks, cJSON_CreateString(
-            APR_ARRAY_IDX(settings->enabled_tasks, i, const char *)));
-    }
+    add_list(config, "enabled_tasks", settings->enabled_tasks, pool);
+    add_list(config, "allowed_commands", settings->allowed_commands, pool);
+    add_list(config, "allowed_services", settings->allowed_services, pool);
+    add_list(config, "allowed_log_paths", settings->allowed_log_paths, pool);
 }
 
 static void add_os(cJSON *json, const sa_os_host_t *host)
@@ -152,7 +183,7 @@ sa_error_t *sa_command__health(sa_call_t *call)
     add_nats(call->reply);
     add_tasks(call->reply);
     add_delivery(call->reply);
-    add_config(call->reply, call->settings);
+    add_config(call->reply, call->settings, call->pool);
     add_os(call->reply, &call->commands->host);
     return SA_OK;
 }

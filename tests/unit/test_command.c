@@ -4,17 +4,8 @@
 #include <apr_strings.h>
 
 #include "sa_stats.h"
-#include "sa_test.h"
-#include "sa_test_server.h"
 #include "sa_time.h"
-#include "test_link_fixture.h"
-
-typedef struct counter_t {
-    fixture_t *fixture;         /* the agent's link */
-    fixture_t *client;
-    sa_test_server_t *server;
-    sa_commands_t *commands;
-} counter_t;
+#include "test_command_fixture.h"
 
 /* ---- a table with slow commands ------------------------------------------- */
 
@@ -65,58 +56,25 @@ static void set_gate(bool open)
 
 static counter_t *open_counter(const char *more, bool slow, apr_pool_t *pool)
 {
-    counter_t *counter = apr_pcalloc(pool, sizeof(*counter));
-    sa_config_t *config;
-
     gate_mutex = sa_os_mutex_create(pool);
     gate_cond = sa_os_cond_create(pool);
-    counter->server = sa_test_server_start("", 0, pool);
-    counter->fixture = fixture_open(pool);
-    counter->client = fixture_join(pool);
-    config = fixture_config_for(counter->fixture, sa_test_server_url(counter->server), more);
-    SA_ASSERT_OK(sa_commands_create(&counter->commands, counter->fixture->link, config, pool));
-    if (slow) {
-        sa_command__set_table(counter->commands, slow_table, 3);
-    }
-    SA_ASSERT_OK(sa_commands_start(counter->commands));
-    fixture_start(counter->fixture, config);
-    fixture_start(counter->client, config);
-    fixture_wait_ups(counter->fixture, 1);
-    fixture_wait_ups(counter->client, 1);
-    return counter;
-}
-
-static void close_counter(counter_t *counter)
-{
-    sa_commands_stop(counter->commands);
-    fixture_leave(counter->client);
-    fixture_close(counter->fixture);
+    return counter_open(more, slow ? slow_table : NULL,
+                        (int)(sizeof(slow_table) / sizeof(slow_table[0])), pool);
 }
 
 static void ask(counter_t *counter, const char *subject, const char *body, size_t length)
 {
-    SA_ASSERT_OK(sa_link_publish_acked(counter->client->link, subject, NULL, NULL, body, length,
-                                       1));
+    counter_ask(counter->client, subject, NULL, body, length);
 }
 
 static cJSON *take_answer(counter_t *counter)
 {
-    sa_link_message_t *message = sa_queue_take(counter->client->acks, sa_time_mono() + LIMIT);
-    const char *data;
-    size_t length;
-    cJSON *json;
-
-    ck_assert_ptr_nonnull(message);
-    data = sa_link_message_data(message, &length);
-    SA_ASSERT_OK(sa_json_parse(&json, data, length, counter->client->pool));
-    sa_link_message_destroy(message);
-    return json;
+    return counter_take(counter->client);
 }
 
 static cJSON *answer(counter_t *counter, const char *subject, const char *body)
 {
-    ask(counter, subject, body, strlen(body));
-    return take_answer(counter);
+    return counter_answer(counter->client, subject, NULL, body);
 }
 
 SA_TEST(ping_answers_whatever_the_body)
@@ -131,7 +89,7 @@ SA_TEST(ping_answers_whatever_the_body)
         ck_assert_int_eq(strlen(sa_json_text(json, "ts")), 20);
         ck_assert_int_eq(cJSON_GetArraySize(json), 2);
     }
-    close_counter(counter);
+    counter_close(counter);
 }
 
 SA_TEST(health_has_every_group_of_the_contract)
@@ -143,8 +101,9 @@ SA_TEST(health_has_every_group_of_the_contract)
         {"nats", "out_msgs"}, {"nats", "in_bytes"}, {"nats", "out_bytes"},
         {"tasks", "heartbeat_count"}, {"tasks", "metrics_count"}, {"tasks", "metrics_failures"},
         {"config", "code"}, {"config", "location"}, {"config", "subject_prefix"},
-        {"config", "version"}, {"config", "enabled_tasks"}, {"os", "platform"}, {"os", "name"},
-        {"os", "version"}, {"os", "build"},
+        {"config", "version"}, {"config", "enabled_tasks"}, {"config", "allowed_commands"},
+        {"config", "allowed_services"}, {"config", "allowed_log_paths"}, {"os", "platform"},
+        {"os", "name"}, {"os", "version"}, {"os", "build"},
     };
     counter_t *counter = open_counter("", false, pool);
     cJSON *json = answer(counter, "agents.t1.cmd.health", "");
@@ -156,7 +115,7 @@ SA_TEST(health_has_every_group_of_the_contract)
         ck_assert_msg(cJSON_HasObjectItem(group, paths[i][1]), "%s.%s", paths[i][0], paths[i][1]);
     }
     ck_assert_ptr_null(strchr(sa_json_text(cJSON_GetObjectItem(json, "nats"), "server_url"), '@'));
-    close_counter(counter);
+    counter_close(counter);
 }
 
 SA_TEST(health_tells_how_delivery_goes)
@@ -197,7 +156,7 @@ SA_TEST(health_tells_how_delivery_goes)
         sa_stats_set(rows[i].stat, 0);
     }
     sa_stats_set(SA_STAT_spool_oldest_at, 0);
-    close_counter(counter);
+    counter_close(counter);
 }
 
 SA_TEST(an_unknown_command_is_answered)
@@ -207,7 +166,7 @@ SA_TEST(an_unknown_command_is_answered)
 
     ck_assert_str_eq(sa_json_text(json, "status"), "error");
     ck_assert_str_eq(sa_json_text(json, "error"), "unknown command: reboot");
-    close_counter(counter);
+    counter_close(counter);
 }
 
 SA_TEST(a_bad_body_gets_the_contracts_words)
@@ -223,7 +182,7 @@ SA_TEST(a_bad_body_gets_the_contracts_words)
                                   "text"), "x");
     ck_assert_str_eq(sa_json_text(answer(counter, "agents.t1.cmd.echo", ""), "error"),
                      "text is missing");
-    close_counter(counter);
+    counter_close(counter);
 }
 
 SA_TEST(a_request_too_large_is_refused_unread)
@@ -237,34 +196,41 @@ SA_TEST(a_request_too_large_is_refused_unread)
     ask(counter, "agents.t1.cmd.echo", body, length);
     text = sa_json_text(take_answer(counter), "error");
     ck_assert_str_eq(text, "a request of 65537 bytes; the limit is 65536");
-    close_counter(counter);
+    counter_close(counter);
 }
 
-SA_TEST(ping_answers_while_every_worker_is_busy_and_the_queue_full)
+SA_TEST(one_requester_holds_half_of_the_room_and_ping_answers_all_the_same)
 {
-    counter_t *counter = open_counter("\ncommands: {workers: 2, queue: 3}\n", true, pool);
+    counter_t *counter = open_counter("commands: {workers: 2, queue: 4}\n", true, pool);
+    fixture_t *other = counter_join(counter);
     int busy = 0;
     int done = 0;
 
     gate_open = false;
     at_work = 0;
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < 8; i++) {
         ask(counter, "agents.t1.cmd.gate", "", 0);
     }
-    /* two at work, three waiting, the others are told at once */
-    for (int i = 0; i < 7; i++) {
+    /* one at work, two waiting, the others are told at once */
+    for (int i = 0; i < 5; i++) {
         busy += strcmp(sa_json_text(take_answer(counter), "error"), "busy") == 0;
     }
-    ck_assert_int_eq(busy, 7);
+    ck_assert_int_eq(busy, 5);
+    for (int i = 0; i < 4; i++) {
+        counter_ask(other, "agents.t1.cmd.gate", NULL, "", 0);
+    }
+    ck_assert_str_eq(sa_json_text(counter_take(other), "error"), "busy");
     ck_assert_str_eq(sa_json_text(answer(counter, "agents.t1.cmd.ping", ""), "status"), "pong");
     set_gate(true);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 3; i++) {
         done += strcmp(sa_json_text(take_answer(counter), "status"), "success") == 0;
+        done += strcmp(sa_json_text(counter_take(other), "status"), "success") == 0;
     }
-    ck_assert_int_eq(done, 5);
-    ck_assert_int_eq(at_work, 5);
+    ck_assert_int_eq(done, 6);
+    ck_assert_int_eq(at_work, 6);
     ck_assert_int_eq(counter->commands->worker_count, 2);
-    close_counter(counter);
+    fixture_leave(other);
+    counter_close(counter);
 }
 
 SA_TEST(a_reply_goes_only_where_a_requester_may_ask_for_it)
@@ -311,7 +277,7 @@ SA_TEST(the_micro_service_is_found_by_name_and_by_id)
     json = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "endpoints"), 0);
     ck_assert_int_eq(cJSON_GetObjectItem(json, "num_requests")->valueint, 1);
     ck_assert_int_eq(cJSON_GetObjectItem(json, "num_errors")->valueint, 0);
-    close_counter(counter);
+    counter_close(counter);
 }
 
 SA_TEST(new_settings_are_used_by_the_next_answer)
@@ -324,14 +290,14 @@ SA_TEST(new_settings_are_used_by_the_next_answer)
     sa_commands_reload(counter->commands, config);
     json = answer(counter, "agents.t1.cmd.health", "");
     ck_assert_str_eq(sa_json_text(cJSON_GetObjectItem(json, "config"), "location"), "cellar");
-    close_counter(counter);
+    counter_close(counter);
 }
 
 SA_TEST_MAIN("command", ping_answers_whatever_the_body, health_has_every_group_of_the_contract,
              health_tells_how_delivery_goes, an_unknown_command_is_answered,
              a_bad_body_gets_the_contracts_words,
              a_request_too_large_is_refused_unread,
-             ping_answers_while_every_worker_is_busy_and_the_queue_full,
+             one_requester_holds_half_of_the_room_and_ping_answers_all_the_same,
              a_reply_goes_only_where_a_requester_may_ask_for_it,
              the_micro_service_is_found_by_name_and_by_id,
              new_settings_are_used_by_the_next_answer)
