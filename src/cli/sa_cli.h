@@ -18,6 +18,7 @@
 typedef struct sa_cli_options_t {
     sa_config_source_t source;      /* --config and --set */
     bool json;                      /* --json */
+    const char *user;               /* --user, or NULL */
 } sa_cli_options_t;
 
 /* A subcommand; returns the exit code. */
@@ -26,6 +27,8 @@ typedef int (*sa_cli_fn_t)(const sa_cli_options_t *options, apr_pool_t *pool);
 int sa_cli_run(const sa_cli_options_t *options, apr_pool_t *pool);
 int sa_cli_check_config(const sa_cli_options_t *options, apr_pool_t *pool);
 int sa_cli_config_show(const sa_cli_options_t *options, apr_pool_t *pool);
+int sa_cli_exec_list(const sa_cli_options_t *options, apr_pool_t *pool);
+int sa_cli_polkit(const sa_cli_options_t *options, apr_pool_t *pool);
 int sa_cli_version(const sa_cli_options_t *options, apr_pool_t *pool);
 
 /* Load the configuration and print what is wrong with it to standard error.
