@@ -1,10 +1,10 @@
 /* Round trips to several responders, in turn.
  *
- *     bench_ping URL COUNT SUBJECT...
+ *     bench_ping URL COUNT SUBJECT[=BODY]...
  *
  * COUNT serial requests to each SUBJECT, in blocks that alternate, after a
  * block that does not count.  Prints a line for each: subject, p50 and p99 in
- * microseconds. */
+ * microseconds.  An answer that says "error" ends it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +17,7 @@
 
 typedef struct series_t {
     const char *subject;
+    const char *body;
     apr_interval_time_t *times;
     int count;
 } series_t;
@@ -26,11 +27,13 @@ static void ask(natsConnection *connection, series_t *series, bool counts)
     apr_interval_time_t began = sa_time_mono();
     natsMsg *answer = NULL;
 
-    must(natsConnection_RequestString(&answer, connection, series->subject, "", TIMEOUT_MS),
+    must(natsConnection_RequestString(&answer, connection, series->subject, series->body,
+                                         TIMEOUT_MS),
          series->subject);
     if (counts) {
         series->times[series->count++] = sa_time_mono() - began;
     }
+    must_be(strstr(natsMsg_GetData(answer), "\"error\"") == NULL, series->subject);
     natsMsg_Destroy(answer);
 }
 
@@ -64,10 +67,17 @@ int main(int argc, char **argv)
     int blocks = argc > 2 ? ((int)strtol(argv[2], NULL, 10) + BLOCK - 1) / BLOCK : 0;
     int count = argc - 3;
 
-    must_be(blocks > 0 && count > 0 && count <= SUBJECTS_MAX, "bench_ping URL COUNT SUBJECT...");
+    must_be(blocks > 0 && count > 0 && count <= SUBJECTS_MAX,
+            "bench_ping URL COUNT SUBJECT[=BODY]...");
     must(natsConnection_ConnectTo(&connection, argv[1]), argv[1]);
     for (int i = 0; i < count; i++) {
+        char *equals = strchr(argv[3 + i], '=');
+
         series[i].subject = argv[3 + i];
+        series[i].body = equals ? equals + 1 : "";
+        if (equals) {
+            *equals = '\0';
+        }
         series[i].times = malloc(sizeof(*series[i].times) * BLOCK * (size_t)blocks);
         series[i].count = 0;
         ask_block(connection, &series[i], false);
