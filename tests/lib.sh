@@ -80,20 +80,20 @@ story()
 # note TEXT: something worth reading between the checks.
 note()
 {
-    echo "# $*"
+    printf '# %s\n' "$*"
 }
 
 _ok()
 {
     _checks=$((_checks + 1))
-    echo "${_green}ok$_plain $_checks - $1" >&3
+    printf '%s\n' "${_green}ok$_plain $_checks - $1" >&3
 }
 
 _not_ok()
 {
     _checks=$((_checks + 1))
     _failures=$((_failures + 1))
-    echo "${_red}not ok$_plain $_checks - $1" >&3
+    printf '%s\n' "${_red}not ok$_plain $_checks - $1" >&3
 }
 
 # at_end COMMAND: one string, for the shell, when the story has ended and all that
@@ -109,7 +109,7 @@ skip()
 {
     _checks=$((_checks + 1))
     _skips=$((_skips + 1))
-    echo "${_yellow}ok$_plain $_checks - $1 # SKIP $2" >&3
+    printf '%s\n' "${_yellow}ok$_plain $_checks - $1 # SKIP $2" >&3
 }
 
 # skip_all REASON: the story cannot be told here.
@@ -124,6 +124,16 @@ die()
 {
     _not_ok "$*"
     exit 1
+}
+
+# need_systemd: the story is told in a systemd of its own, which $sdbox makes.
+need_systemd()
+{
+    sdbox=$TOP/tests/tools/sdbox
+    if ! _why=$("$sdbox" can); then
+        [ "${SA_NO_SYSTEMD:-}" != skip ] || skip_all "$_why"
+        die "no systemd to test with: $_why"
+    fi
 }
 
 _end()

@@ -90,7 +90,7 @@ check "health: os" jq -e '.os | .platform == "linux" and (.name | length > 0)
     and (.version | type == "string") and (.build | length > 0)' "$WORK/health.json"
 
 equal "a command that it does not have" '{"status":"error","error":"unknown command: reboot"}' \
-    "$(bus req agents.t1.cmd.reboot '{}' | jq -c 'del(.ts)')"
+    "$(bus req agents.t1.cmd.reboot '{}' | jq -c 'del(.ts, .id)')"
 match "says so in a header as well" '"Nats-Service-Error-Code":"400"' \
     "$(bus req agents.t1.cmd.reboot '{}' --headers)"
 head -c 66000 /dev/zero | tr '\0' x >"$WORK/large"
@@ -104,7 +104,7 @@ for where in '' .stone-agent; do
         "$(bus req "\$SRV.PING$where" | jq -c '[.type, .name]')"
 done
 id=$(bus req "\$SRV.PING" | jq -r .id)
-equal "\$SRV.INFO of this one" '["ping","health"]' \
+equal "\$SRV.INFO of this one" '["ping","health","exec","logs","service","cancel"]' \
     "$(bus req "\$SRV.INFO.stone-agent.$id" | jq -c '[.endpoints[].name]')"
 equal "its metadata" '{"code":"t1","location":"north-1","os":"linux"}' \
     "$(bus req "\$SRV.INFO.stone-agent" | jq -c .metadata)"

@@ -4,11 +4,7 @@
 . "${0%/*}/../lib.sh"
 story "Services: what systemd knows is told at once, by an unprivileged agent that starts nothing"
 
-sdbox=$TOP/tests/tools/sdbox
-if ! why=$("$sdbox" can); then
-    [ "${SA_NO_SYSTEMD:-}" != skip ] || skip_all "$why"
-    die "no systemd to test with: $why"
-fi
+need_systemd
 LATENCIES=${LATENCIES:-100}
 # With the 17 others as many as can be watched.
 INSTANCES=239

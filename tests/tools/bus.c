@@ -1,7 +1,7 @@
 /* bus: a small NATS client for the stories in tests/system.
  *
  * This file: the command line, the connection, JSON for everybody.  The
- * commands are in bus_core.c, bus_stream.c and bus_kv.c. */
+ * commands are in bus_core.c, bus_pour.c, bus_stream.c and bus_kv.c. */
 #include "bus.h"
 
 #include <stdarg.h>
@@ -25,6 +25,10 @@ static const command_t commands[] = {
      "                                      status 1 when -t passes before -n have come"},
     {"req", bus_req, 1, 2,
      "SUBJECT [TEXT]         ask and print the answer's data; -n answers, 0: all in -t"},
+    {"pour", bus_pour, 1, 2,
+     "SUBJECT [TEXT]         ask a command for a stream: its bytes to standard output, then\n"
+     "                                      what came as JSON to standard error; status 1: not\n"
+     "                                      whole.  -n: unsubscribe after so many, stay for -t"},
     {"stream-add", bus_stream_add, 2, 64, "NAME SUBJECT...        make a stream"},
     {"stream-edit", bus_stream_edit, 1, 1, "NAME                   give it other limits"},
     {"stream-del", bus_stream_del, 1, 1, "NAME                   delete it"},
@@ -44,6 +48,7 @@ static const char option_help[] =
     "  --creds FILE           or --user NAME --password TEXT\n"
     "  --tls-ca FILE          TLS, with this authority\n"
     "  -n COUNT  -t SECONDS   how many, how long (req: 1, 5; sub: no end)\n"
+    "  --until-empty          req: all answers, up to one without data (implies -n 0)\n"
     "  -H 'NAME: VALUE'       a header of what is sent; may be repeated\n"
     "  --reply SUBJECT        pub: where an answer is wanted\n"
     "  --headers --json       what to print of each message (JSON has all)\n"
@@ -228,7 +233,7 @@ static bool take_flag(bus_options_t *options, const char *name)
     } flags[] = {
         {"--headers", &options->show_headers}, {"--json", &options->json},
         {"--data", &options->show_data},       {"--file", &options->file_storage},
-        {"--discard-new", &options->discard_new},
+        {"--discard-new", &options->discard_new}, {"--until-empty", &options->until_empty},
     };
 
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {

@@ -34,6 +34,7 @@ typedef struct bus_options_t {
     bool json;
     bool file_storage;
     bool discard_new;
+    bool until_empty;
 } bus_options_t;
 
 /* A command's arguments: ARGV without its own name. */
@@ -42,6 +43,7 @@ typedef int (*bus_command_fn_t)(const bus_options_t *options, int argc, char **a
 int bus_pub(const bus_options_t *options, int argc, char **argv);
 int bus_sub(const bus_options_t *options, int argc, char **argv);
 int bus_req(const bus_options_t *options, int argc, char **argv);
+int bus_pour(const bus_options_t *options, int argc, char **argv);
 int bus_stream_add(const bus_options_t *options, int argc, char **argv);
 int bus_stream_edit(const bus_options_t *options, int argc, char **argv);
 int bus_stream_del(const bus_options_t *options, int argc, char **argv);
@@ -62,6 +64,13 @@ void bus_must(natsStatus status, const char *what);
 /* Never NULL. */
 natsConnection *bus_connect(const bus_options_t *options);
 jsCtx *bus_jetstream(natsConnection *connection);
+
+/* Message NUMBER to SUBJECT with the headers of OPTIONS; to be destroyed. */
+natsMsg *bus_message(const bus_options_t *options, const char *subject, const char *reply,
+                     const char *text, int64_t number);
+
+/* The second argument, or nothing, or with "-" all of standard input. */
+const char *bus_text(int argc, char **argv);
 
 /* The first LENGTH bytes of DATA as a string for JSON: what is not UTF-8, and
  * NUL, becomes '?'. */

@@ -41,9 +41,8 @@ static void add_header(natsMsg *message, char *line)
     bus_must(natsMsgHeader_Add(message, line, value + strspn(value, " ")), "header");
 }
 
-/* Message NUMBER to SUBJECT with the headers of OPTIONS; to be destroyed. */
-static natsMsg *make_message(const bus_options_t *options, const char *subject,
-                             const char *reply, const char *text, int64_t number)
+natsMsg *bus_message(const bus_options_t *options, const char *subject, const char *reply,
+                     const char *text, int64_t number)
 {
     natsMsg *message = NULL;
     char *data = expand(text, number);
@@ -59,8 +58,7 @@ static natsMsg *make_message(const bus_options_t *options, const char *subject,
     return message;
 }
 
-/* The second argument, or nothing, or with "-" all of standard input. */
-static const char *text_argument(int argc, char **argv)
+const char *bus_text(int argc, char **argv)
 {
     static char input[1024 * 1024];
     size_t length;
@@ -79,12 +77,12 @@ static const char *text_argument(int argc, char **argv)
 int bus_pub(const bus_options_t *options, int argc, char **argv)
 {
     natsConnection *connection = bus_connect(options);
-    const char *text = text_argument(argc, argv);
+    const char *text = bus_text(argc, argv);
     int64_t count = options->count < 0 ? 1 : options->count;
 
     for (int64_t n = 1; n <= count; n++) {
         char *reply = options->reply ? expand(options->reply, n) : NULL;
-        natsMsg *message = make_message(options, argv[0], reply, text, n);
+        natsMsg *message = bus_message(options, argv[0], reply, text, n);
 
         bus_must(natsConnection_PublishMsg(connection, message), argv[0]);
         natsMsg_Destroy(message);
@@ -155,6 +153,10 @@ static int64_t listen(const bus_options_t *options, natsSubscription *subscripti
             continue;
         }
         bus_must(status, "receive");
+        if (options->until_empty && natsMsg_GetDataLength(message) == 0) {
+            natsMsg_Destroy(message);
+            break;
+        }
         print_message(options, message, with_subject);
         natsMsg_Destroy(message);
         got++;
@@ -184,17 +186,17 @@ int bus_sub(const bus_options_t *options, int argc, char **argv)
 int bus_req(const bus_options_t *options, int argc, char **argv)
 {
     natsConnection *connection = bus_connect(options);
-    const char *text = text_argument(argc, argv);
+    const char *text = bus_text(argc, argv);
     natsSubscription *subscription = NULL;
     natsInbox *inbox = NULL;
     natsMsg *message;
-    int64_t count = options->count < 0 ? 1 : options->count;
+    int64_t count = options->until_empty ? 0 : options->count < 0 ? 1 : options->count;
     double seconds = options->seconds < 0 ? 5 : options->seconds;
     int64_t got;
 
     bus_must(natsInbox_Create(&inbox), "inbox");
     bus_must(natsConnection_SubscribeSync(&subscription, connection, inbox), "inbox");
-    message = make_message(options, argv[0], inbox, text, 1);
+    message = bus_message(options, argv[0], inbox, text, 1);
     bus_must(natsConnection_PublishMsg(connection, message), argv[0]);
     natsMsg_Destroy(message);
     got = listen(options, subscription, count, seconds, false);
