@@ -15,6 +15,8 @@ typedef struct sa_buf_t {
     size_t capacity;    /* of DATA, the NUL's place not counted */
     size_t limit;
     bool overflowed;    /* something did not fit and was refused */
+    bool secret;        /* the owner's to set before the first byte: memory is wiped before it
+                         * is given back, that of smaller sizes on the way included */
 } sa_buf_t;
 
 /* Freed with POOL.  BUF itself must live as long as POOL. */

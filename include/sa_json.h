@@ -51,5 +51,8 @@ const char *sa_json_compact(size_t *compact_length, const char *text, size_t len
 /* Compact text in POOL; *LENGTH (may be NULL) without the NUL.  Bytes that are no
  * UTF-8 (names of mounts and interfaces may have any) become U+FFFD. */
 const char *sa_json_print(const cJSON *json, size_t *length, apr_pool_t *pool);
+/* The same for what holds a secret: the text is wiped with POOL, and no other copy of it
+ * stays behind.  Its bytes are left as they are. */
+const char *sa_json_print_secret(const cJSON *json, size_t *length, apr_pool_t *pool);
 
 #endif

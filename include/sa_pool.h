@@ -8,6 +8,8 @@
 #ifndef SA_POOL_H
 #define SA_POOL_H
 
+#include <stddef.h>
+
 #include <apr_pools.h>
 
 /* A child of PARENT, which must belong to this thread. */
@@ -18,5 +20,11 @@ apr_pool_t *sa_pool_create(apr_pool_t *parent);
  * SA_POOL_KEEP bytes.  The caller destroys it. */
 #define SA_POOL_KEEP (64 * 1024)
 apr_pool_t *sa_pool_create_root(void);
+
+/* Overwrite LENGTH bytes of what was secret, in a way that no compiler leaves out. */
+void sa_wipe(void *data, size_t length);
+/* The same when POOL is cleared or destroyed.  DATA lies in POOL, or in one that lives
+ * longer. */
+void sa_pool_wipe_later(void *data, size_t length, apr_pool_t *pool);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sa_pool.h"
+
 #define FIRST_CAPACITY 256
 
 static apr_status_t drop_buf(void *baton)
@@ -19,6 +21,20 @@ void sa_buf_init(sa_buf_t *buf, size_t limit, apr_pool_t *pool)
     memset(buf, 0, sizeof(*buf));
     buf->limit = limit;
     apr_pool_cleanup_register(pool, buf, drop_buf, apr_pool_cleanup_null);
+}
+
+/* Room for SIZE bytes, in which what is there stays.  realloc() would leave a copy behind. */
+static char *resize(const sa_buf_t *buf, size_t size)
+{
+    char *data = buf->secret ? malloc(size) : realloc(buf->data, size);
+
+    SA_ASSERT(data != NULL);
+    if (buf->secret && buf->data) {
+        memcpy(data, buf->data, buf->length + 1);
+        sa_wipe(buf->data, buf->capacity + 1);
+        free(buf->data);
+    }
+    return data;
 }
 
 char *sa_buf_reserve(sa_buf_t *buf, size_t length)
@@ -42,8 +58,7 @@ char *sa_buf_reserve(sa_buf_t *buf, size_t length)
     if (capacity > buf->limit) {
         capacity = buf->limit;
     }
-    data = realloc(buf->data, capacity + 1);
-    SA_ASSERT(data != NULL);
+    data = resize(buf, capacity + 1);
     buf->data = data;
     buf->capacity = capacity;
     return data + buf->length;
@@ -93,6 +108,9 @@ void sa_buf_clear(sa_buf_t *buf)
 {
     buf->length = 0;
     buf->overflowed = false;
+    if (buf->data && buf->secret) {
+        sa_wipe(buf->data, buf->capacity + 1);
+    }
     if (buf->data) {
         buf->data[0] = '\0';
     }
@@ -100,6 +118,9 @@ void sa_buf_clear(sa_buf_t *buf)
 
 void sa_buf_free(sa_buf_t *buf)
 {
+    if (buf->data && buf->secret) {
+        sa_wipe(buf->data, buf->capacity + 1);
+    }
     free(buf->data);
     buf->data = NULL;
     buf->length = 0;

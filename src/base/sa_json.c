@@ -7,6 +7,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
+#include "sa_pool.h"
 #include "sa_text.h"
 #include "sa_time.h"
 
@@ -206,4 +207,24 @@ const char *sa_json_print(const cJSON *json, size_t *length, apr_pool_t *pool)
         *length = strlen(copy);
     }
     return copy;
+}
+
+#define SECRET_MAX ((size_t)16 * 1024 * 1024)
+
+/* Into memory of ours: cJSON's own buffers grow by copying and are freed as they are. */
+const char *sa_json_print_secret(const cJSON *json, size_t *length, apr_pool_t *pool)
+{
+    for (size_t size = 1024; size <= SECRET_MAX; size *= 2) {
+        char *text = apr_palloc(pool, size);
+
+        sa_pool_wipe_later(text, size, pool);
+        if (cJSON_PrintPreallocated((cJSON *)json, text, (int)size, 0)) {
+            if (length) {
+                *length = strlen(text);
+            }
+            return text;
+        }
+    }
+    SA_ASSERT(!"a secret of a reasonable size");
+    return NULL;
 }

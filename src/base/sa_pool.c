@@ -42,3 +42,34 @@ apr_pool_t *sa_pool_create_root(void)
     apr_allocator_owner_set(allocator, pool);
     return pool;
 }
+
+/* Through volatile: a memset() before a free() would be left out. */
+void sa_wipe(void *data, size_t length)
+{
+    volatile char *bytes = data;
+
+    for (size_t i = 0; i < length; i++) {
+        bytes[i] = 0;
+    }
+}
+
+typedef struct held_t {
+    void *data;
+    size_t length;
+} held_t;
+
+static apr_status_t wipe_held(void *baton)
+{
+    const held_t *held = baton;
+
+    sa_wipe(held->data, held->length);
+    return APR_SUCCESS;
+}
+
+void sa_pool_wipe_later(void *data, size_t length, apr_pool_t *pool)
+{
+    held_t *held = apr_palloc(pool, sizeof(*held));
+
+    *held = (held_t){data, length};
+    apr_pool_cleanup_register(pool, held, wipe_held, apr_pool_cleanup_null);
+}

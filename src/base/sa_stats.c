@@ -125,7 +125,8 @@ sa_health_t sa_stats_health(void)
     if (!sa_stats_read(SA_STAT_link_connected) || sa_stats_read(SA_STAT_spool_failed)) {
         return SA_UNHEALTHY;
     }
-    if (sa_stats_read(SA_STAT_stream_missing) || failures * 2 > attempts) {
+    if (sa_stats_read(SA_STAT_stream_missing) || sa_stats_read(SA_STAT_identity_trouble)
+        || failures * 2 > attempts) {
         return SA_DEGRADED;
     }
     return SA_HEALTHY;

@@ -174,6 +174,40 @@ SA_TEST(a_buffer_takes_all_or_nothing_at_its_limit)
     ck_assert_int_eq(buf->length, 0);
 }
 
+SA_TEST(a_secret_buffer_grows_and_leaves_nothing_when_it_is_emptied)
+{
+    sa_buf_t *buf = apr_palloc(pool, sizeof(*buf));
+    size_t length;
+
+    sa_buf_init(buf, 100000, pool);
+    buf->secret = true;
+    for (int i = 0; i < 10000; i++) {
+        ck_assert(sa_buf_append_text(buf, "s3cret"));
+    }
+    ck_assert(!sa_buf_append(buf, buf->data, 60000));
+    length = buf->length;
+    ck_assert_uint_eq(length, 60000);
+    for (size_t i = 0; i < length; i += 6) {
+        ck_assert(memcmp(buf->data + i, "s3cret", 6) == 0);
+    }
+    sa_buf_clear(buf);
+    for (size_t i = 0; i < length; i++) {
+        ck_assert_int_eq(buf->data[i], '\0');
+    }
+}
+
+SA_TEST(what_is_to_be_wiped_goes_with_the_pool_it_was_left_to)
+{
+    apr_pool_t *own = sa_pool_create(pool);
+    char *text = apr_pstrdup(pool, "s3cret and more");
+
+    sa_pool_wipe_later(text, 6, own);
+    ck_assert_str_eq(text, "s3cret and more");
+    apr_pool_clear(own);
+    ck_assert(memcmp(text, "\0\0\0\0\0\0 and more", 15) == 0);
+    apr_pool_destroy(own);
+}
+
 /* ---- JSON ----------------------------------------------------------------- */
 
 SA_TEST(only_one_whole_object_is_json)
@@ -194,6 +228,26 @@ SA_TEST(only_one_whole_object_is_json)
     SA_ASSERT_OK(sa_json_parse(&json, "{\"a\":\"\\\\u0000\"}", 15, pool));
     ck_assert_str_eq(sa_json_text(json, "a"), "\\u0000");
     ck_assert_ptr_null(sa_json_text(json, "n"));
+}
+
+SA_TEST(secret_json_prints_the_same_at_every_length)
+{
+    char *text = apr_pcalloc(pool, 5001);
+
+    for (int length = 0; length < 5000; length += length < 100 ? 1 : 97) {
+        apr_pool_t *own = sa_pool_create(pool);
+        cJSON *json = sa_json_object(own);
+        size_t secret_length;
+        const char *printed;
+
+        memset(text, '"', (size_t)length);
+        text[length] = '\0';
+        cJSON_AddStringToObject(json, "password", text);
+        printed = sa_json_print_secret(json, &secret_length, own);
+        ck_assert_str_eq(printed, sa_json_print(json, NULL, own));
+        ck_assert_uint_eq(secret_length, strlen(printed));
+        apr_pool_destroy(own);
+    }
 }
 
 SA_TEST(json_too_deep_is_refused_not_followed)
@@ -420,7 +474,10 @@ SA_TEST_MAIN("base", a_chain_prints_intent_then_cause, an_error_without_words_sp
              a_full_queue_refuses_and_leaves_the_item,
              a_taker_returns_at_its_deadline_and_when_woken, a_closed_queue_runs_dry_and_refuses,
              nothing_is_lost_between_two_threads, a_buffer_takes_all_or_nothing_at_its_limit,
-             only_one_whole_object_is_json, json_too_deep_is_refused_not_followed,
+             a_secret_buffer_grows_and_leaves_nothing_when_it_is_emptied,
+             what_is_to_be_wiped_goes_with_the_pool_it_was_left_to,
+             only_one_whole_object_is_json, secret_json_prints_the_same_at_every_length,
+             json_too_deep_is_refused_not_followed,
              numbers_are_rounded_half_away_from_zero,
              delays_grow_to_the_maximum_and_use_the_whole_range, a_reset_starts_small_again,
              a_seed_repeats_and_bounds_hold, random_names_differ,
