@@ -29,6 +29,9 @@ typedef enum sa_os_request_t {
 /* Wait for a request until DEADLINE (monotonic, SA_OS_NEVER).  Main thread. */
 sa_os_request_t sa_os_daemon_wait(apr_interval_time_t deadline);
 
+/* Let a running sa_os_daemon_wait(), or the next, return SA_OS_REQUEST_NONE.  Any thread. */
+void sa_os_daemon_wake(void);
+
 /* End the process at once, from another thread, unless it has ended by itself
  * after TIMEOUT: the last resort when a stop hangs. */
 void sa_os_daemon_kill_after(apr_interval_time_t timeout);

@@ -25,7 +25,7 @@
 
 #define EXIT_BY_FORCE 70    /* EX_SOFTWARE of sysexits.h */
 
-/* SIGUSR1 and SIGUSR2 mean nothing to us, but must not end us either. */
+/* SIGUSR2 wakes the main thread; SIGUSR1 means nothing to us, but must not end us either. */
 static const int taken[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 
 static void make_set(sigset_t *set)
@@ -134,10 +134,17 @@ sa_os_request_t sa_os_daemon_wait(apr_interval_time_t deadline)
             return SA_OS_REQUEST_STOP;
         case SIGHUP:
             return SA_OS_REQUEST_RELOAD;
+        case SIGUSR2:
+            return SA_OS_REQUEST_NONE;
         default:
             break;
         }
     }
+}
+
+void sa_os_daemon_wake(void)
+{
+    kill(getpid(), SIGUSR2);
 }
 
 /* Everything is made beforehand: when the time has come, a lock of the heap,
