@@ -16,6 +16,7 @@
 #include <apr_time.h>
 
 #include "sa_error.h"
+#include "sa_json.h"
 #include "sa_options.h"
 #include "sa_pattern.h"
 
@@ -79,10 +80,12 @@ typedef struct sa_allowed_command_t {
 
 typedef struct sa_config_t {
 #define SA_SECTION(path, doc)
+#define SA_SECTION_ALIAS(section, other)
 #define SA_RESERVED(path, doc)
 #define SA_OPTION(type, field, path, ...) SA_CTYPE_##type field;
 #include "sa_config_options.def"
 #undef SA_SECTION
+#undef SA_SECTION_ALIAS
 #undef SA_RESERVED
 #undef SA_OPTION
     const apr_array_header_t *exporters;    /* of sa_exporter_config_t */
@@ -122,11 +125,25 @@ typedef struct sa_complaint_t {
 sa_error_t *sa_config_load(sa_config_t **config, apr_array_header_t **complaints,
                            const sa_config_source_t *source, apr_pool_t *pool) SA_MUST_CHECK;
 
+/* What the platform may set.  The file of that name in paths.state holds it; sa_config_load()
+ * reads it where platform.remote_config is on and nats.auth.type is platform, below every
+ * file and --set in rank; WHERE is "platform" for its values.  What is no SA_OPT_REMOTE row,
+ * or not valid, is a warning and left out: nothing that the platform says keeps the agent
+ * from starting. */
+#define SA_CONFIG_REMOTE_FILE "platform-config.json"
+/* That file's text for AGENT, the object metadata.agent of a Thing (or NULL): the remote rows
+ * only, by dotted path, sorted, so that equal settings are equal texts.  Nested groups and dotted
+ * keys both are read; URLS is metadata.nats_urls, or NULL, and counts where AGENT has none.
+ * *IGNORED: the other keys, separated by blanks, "" if none.  At most 16 KiB.  In POOL. */
+const char *sa_config_remote_text(const char **ignored, const cJSON *agent, const cJSON *urls,
+                                  apr_pool_t *pool);
+
 /* "file:line: text", or "file: text", in POOL. */
 const char *sa_complaint_format(const sa_complaint_t *complaint, apr_pool_t *pool);
 
 /* Every value in the table's order, for people: WHERE is "default" or
- * "file:line" or "--set" or "credential"; secrets print where they are, never
+ * "file:line" or "--set" or "credential", "platform" (see above), or the name of the
+ * variable in which a secret was found; secrets print where they are, never
  * what they are. */
 typedef void (*sa_config_value_fn_t)(void *baton, const char *path, const char *value,
                                      const char *where);
@@ -134,6 +151,8 @@ void sa_config_each(const sa_config_t *config, sa_config_value_fn_t fn, void *ba
                     apr_pool_t *scratch_pool);
 /* Where one value came from, as above; PATH must be an option's. */
 const char *sa_config_origin(const sa_config_t *config, const char *path, apr_pool_t *pool);
+/* One value as above, in POOL; PATH must be an option's. */
+const char *sa_config_text(const sa_config_t *config, const char *path, apr_pool_t *pool);
 bool sa_config_is_default(const sa_config_t *config, const char *path);
 /* Reserved paths that the files set, separated by blanks, in POOL; "" if none. */
 const char *sa_config_reserved(const sa_config_t *config, apr_pool_t *pool);

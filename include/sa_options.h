@@ -30,13 +30,16 @@ typedef enum sa_option_shape_t {
     SA_SHAPE_PREFIX,        /* the beginning of a subject, such as "_INBOX." */
     SA_SHAPE_SERVICE,       /* a unit of systemd, without patterns; elsewhere a service */
     SA_SHAPE_GLOB,          /* a pattern with * and ? */
-    SA_SHAPE_MATCH          /* LABEL=PATTERN */
+    SA_SHAPE_MATCH,         /* LABEL=PATTERN */
+    SA_SHAPE_PIN            /* base64 of 32 bytes; two of them separated by a blank */
 } sa_option_shape_t;
 
 typedef enum sa_option_flag_t {
     SA_OPT_REQUIRED = 1,
     SA_OPT_RELOAD = 2,      /* takes effect on SIGHUP, in the row's room */
-    SA_OPT_INSECURE = 4     /* warned about at every start while it is true */
+    SA_OPT_INSECURE = 4,    /* warned about at every start while it is true */
+    SA_OPT_REMOTE = 8,      /* the platform may set it; see platform.remote_config */
+    SA_OPT_TRIAL = 16       /* 0 is allowed below the minimum, and --set may go there */
 } sa_option_flag_t;
 
 /* Which room reads the row again on a reload. */
@@ -46,7 +49,8 @@ typedef enum sa_option_room_t {
     SA_ROOM_LINK = 2,
     SA_ROOM_OUTBOX = 4,
     SA_ROOM_TASK = 8,
-    SA_ROOM_COMMAND = 16
+    SA_ROOM_COMMAND = 16,
+    SA_ROOM_IDENTITY = 32
 } sa_option_room_t;
 
 /* Columns of a row, all but the first three optional and named. */
@@ -64,6 +68,7 @@ typedef struct sa_option_t {
     sa_option_shape_t shape;
     const char *required_if;        /* "nats.auth.type=token" */
     const char *alias;              /* other paths, separated by blanks, read as this one */
+    const char *env;                /* of a secret: variables to look at when nothing is said */
     const char *since;
     const char *doc;                /* one or more sentences */
     const char *example;            /* for the example file, where the default says too little */

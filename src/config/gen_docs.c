@@ -22,12 +22,30 @@ typedef struct entry_t {
 
 static const entry_t entries[] = {
 #define SA_SECTION(path_, doc_) {.kind = ENTRY_SECTION, .path = path_, .doc = doc_},
+#define SA_SECTION_ALIAS(section_, other_)
 #define SA_RESERVED(path_, doc_) {.kind = ENTRY_RESERVED, .path = path_, .doc = doc_},
 #define SA_OPTION(type_, field_, path_, ...) \
     {.kind = ENTRY_OPTION, .path = path_,    \
      .option = {.path = path_, .type = SA_OPTION_##type_, __VA_ARGS__}},
 #include "sa_config_options.def"
 #undef SA_SECTION
+#undef SA_SECTION_ALIAS
+#undef SA_RESERVED
+#undef SA_OPTION
+};
+
+/* Groups of the public agents that are read as ours. */
+static const struct {
+    const char *section;
+    const char *other;
+} section_aliases[] = {
+#define SA_SECTION(path_, doc_)
+#define SA_SECTION_ALIAS(section_, other_) {section_, other_},
+#define SA_RESERVED(path_, doc_)
+#define SA_OPTION(type_, field_, path_, ...)
+#include "sa_config_options.def"
+#undef SA_SECTION
+#undef SA_SECTION_ALIAS
 #undef SA_RESERVED
 #undef SA_OPTION
 };
@@ -258,7 +276,8 @@ static const char *type_text(const sa_option_t *option)
     static const char *const strings[] = {
         [SA_SHAPE_TOKEN] = "letters, digits, - and _", [SA_SHAPE_PATH] = "absolute path",
         [SA_SHAPE_SUBJECT] = "words of letters, digits, - and _, separated by dots",
-        [SA_SHAPE_HTTP_URL] = "http or https URL", [SA_SHAPE_LABEL] = NULL};
+        [SA_SHAPE_HTTP_URL] = "http or https URL", [SA_SHAPE_LABEL] = NULL,
+        [SA_SHAPE_PIN] = "one or two words of base64"};
     static const char *const lists[] = {
         [SA_SHAPE_BUS_URL] = "list of URLs", [SA_SHAPE_PREFIX] = "list of beginnings of subjects",
         [SA_SHAPE_SERVICE] = "list of services",
@@ -280,7 +299,7 @@ static void add_range(text_t *text, const sa_option_t *option)
     const char *end = "";
 
     if (option->min) {
-        add(text, ", from ");
+        add(text, option->flags & SA_OPT_TRIAL ? ", 0s or from " : ", from ");
         add(text, option->min);
         add(text, " to ");
     } else if (option->max) {
@@ -315,6 +334,27 @@ static void add_type(text_t *text, const sa_option_t *option)
 static void add_reload(text_t *text, const sa_option_t *option, bool in_group)
 {
     add(text, in_group || (option->flags & SA_OPT_RELOAD) ? "reload" : "restart");
+}
+
+static void add_remote(text_t *text, const sa_option_t *option)
+{
+    add(text, option->flags & SA_OPT_REMOTE ? "; may also be set by the platform" : "");
+}
+
+/* "also written nats.auth.platform, ..." for the section PATH; false: it has no other names. */
+static bool add_other_names(text_t *text, const char *path)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < COUNT(section_aliases); i++) {
+        if (strcmp(section_aliases[i].section, path) == 0) {
+            add(text, any ? ", " : "This group is also written ");
+            add(text, section_aliases[i].other);
+            any = true;
+        }
+    }
+    add(text, any ? "." : "");
+    return any;
 }
 
 /* "nats.auth.type=token" as "nats.auth.type is token". */
@@ -398,6 +438,7 @@ static void print_facts(int depth, const sa_option_t *option)
     }
     add(&text, "; ");
     add_reload(&text, option, false);
+    add_remote(&text, option);
     add(&text, "]");
     print_comment(depth, text.bytes);
 }
@@ -570,6 +611,15 @@ static void print_lists(const char *before, const char *path, void (*print)(cons
     }
 }
 
+static void print_other_names(const char *path)
+{
+    text_t text = empty_text();
+
+    if (add_other_names(&text, path)) {
+        print_comment(0, text.bytes);
+    }
+}
+
 static void print_example(void)
 {
     const char *before = "";
@@ -592,6 +642,7 @@ static void print_example(void)
             print_lists(section, entry->path, print_list);
             section = entry->path;
             printf("# ---- %s\n", entry->doc);
+            print_other_names(entry->path);
         } else if (entry->kind == ENTRY_OPTION) {
             print_option(&entry->option, before);
             before = entry->path;
@@ -663,6 +714,7 @@ static void print_man_facts(const sa_option_t *option, bool in_group)
     add(&text, option->since);
     add(&text, "; takes effect on ");
     add_reload(&text, option, in_group);
+    add_remote(&text, option);
     add(&text, ".");
     printf(".Pp\n");
     print_prose(text.bytes);
@@ -704,10 +756,15 @@ static void print_man_option(const sa_option_t *option, const char *prefix)
 
 static void print_man_section(const char *path, const char *doc)
 {
+    text_t text = empty_text();
+
     printf(".Ss ");
     print_roff(path[0] ? path : "Identity");
     printf("\n");
     print_prose(doc);
+    if (add_other_names(&text, path)) {
+        print_prose(text.bytes);
+    }
 }
 
 static void print_man_list(const list_t *list)
@@ -752,7 +809,8 @@ static void print_man_options(void)
 static void print_man_reserved(void)
 {
     printf(".Sh RESERVED NAMES\n"
-           "These, and everything below them, are known from other agents or other versions.\n"
+           "These, and what is below them and no setting above, are known from other agents or\n"
+           "other versions.\n"
            "They are accepted, have no effect in this version, and are named once at the start.\n"
            ".Bl -tag -width Ds\n");
     for (size_t i = 0; i < COUNT(entries); i++) {
@@ -803,8 +861,30 @@ static void print_man_beginning(void)
            ".Pq Li nats.urls=nats://a,nats://b\n"
            "or as YAML\n"
            ".Pq Li nats.urls=[nats://a, nats://b] .\n"
-           ".Pp\n"
-           "A value that cannot be used is an error, and the agent does not start with it; on a\n"
+           ".Pp\n");
+}
+
+static void print_man_platform(void)
+{
+    printf("With\n"
+           ".Li nats.auth.type: platform\n"
+           "some harmless settings, marked so below, may also be set by the platform, in\n"
+           ".Li metadata.agent\n"
+           "of the Thing: as groups or by dotted names, in JSON.\n"
+           "They count where no file and no\n"
+           ".Fl \\-set\n"
+           "says anything; what is no such setting there, or not valid, is left out and named.\n"
+           ".Li platform.remote_config: false\n"
+           "leaves them out altogether.\n"
+           "The last ones are kept in\n"
+           ".Pa platform\\-config.json\n"
+           "in the state directory.\n"
+           ".Pp\n");
+}
+
+static void print_man_mistakes(void)
+{
+    printf("A value that cannot be used is an error, and the agent does not start with it; on a\n"
            "reload it keeps what it had.\n"
            "An unknown setting in a file is a warning; on the command line, and in\n"
            ".Li commands.allowed_commands ,\n"
@@ -841,6 +921,8 @@ static void print_man_end(void)
            ".Xr systemd.exec 5\n"
            "with the dotted name of the setting is taken, for example\n"
            ".Li LoadCredential=nats.auth.token:/etc/keys/token .\n"
+           "A password of the platform that is not there any more is a warning only: the session\n"
+           "stands for it.\n"
            "More than one source for one secret is an error.\n"
            "A file must belong to root or to the agent's user, must not be a symbolic link, and\n"
            "others must not be able to read or change it.\n"
@@ -1112,6 +1194,8 @@ static const char patterns_text[] =
 static void print_man(void)
 {
     print_man_beginning();
+    print_man_platform();
+    print_man_mistakes();
     print_man_options();
     fputs(commands_text, stdout);
     fputs(arguments_text, stdout);

@@ -15,6 +15,10 @@ const char *sa_config__where(const sa_config__origin_t *origin, apr_pool_t *pool
         return "--set";
     case SA_ORIGIN_CREDENTIAL:
         return "credential";
+    case SA_ORIGIN_ENV:
+        return origin->file;
+    case SA_ORIGIN_PLATFORM:
+        return "platform";
     case SA_ORIGIN_DEFAULT:
         break;
     }
@@ -86,6 +90,15 @@ static const sa_config__origin_t *origin_of(const sa_config_t *config, const cha
 const char *sa_config_origin(const sa_config_t *config, const char *path, apr_pool_t *pool)
 {
     return sa_config__where(origin_of(config, path), pool);
+}
+
+const char *sa_config_text(const sa_config_t *config, const char *path, apr_pool_t *pool)
+{
+    int place = sa_config__find(&sa_config__main, path);
+    const sa_option_t *row = &sa_config__main.rows[place];
+
+    SA_ASSERT(place >= 0);
+    return sa_config__print((const char *)config + row->offset, row, pool);
 }
 
 bool sa_config_is_default(const sa_config_t *config, const char *path)

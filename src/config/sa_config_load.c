@@ -12,6 +12,9 @@
 #include "sa_pool.h"
 #include "sa_words.h"
 
+/* The least that --set takes where only a trial wants so little. */
+#define TRIAL_MIN "1s"
+
 /* What is being filled: the configuration, or one element of a group. */
 typedef struct scope_t {
     const sa_config__table_t *table;
@@ -98,8 +101,19 @@ static void refuse_kind(reading_t *reading, const sa_config__node_t *node, const
 static void read_text(reading_t *reading, sa_config__value_t *value,
                       const sa_config__node_t *node)
 {
-    const char *must = sa_config__parse(value, reading->row, node->text, reading->loader->pool);
+    bool is_trial = (reading->row->flags & SA_OPT_TRIAL) != 0;
+    bool from_set = reading->loader->here.kind == SA_ORIGIN_SET;
+    sa_option_t row = *reading->row;
+    const char *must;
 
+    if (is_trial && from_set) {
+        row.min = TRIAL_MIN;
+    }
+    must = sa_config__parse(value, &row, node->text, reading->loader->pool);
+    if (must && is_trial && !from_set) {
+        must = apr_pstrcat(reading->loader->scratch_pool, must,
+                           "; less is taken from --set only, for trials", NULL);
+    }
     if (must) {
         refuse(reading, node, node->text, must);
     }
@@ -275,6 +289,13 @@ static const char *check_source(int source, const char *where, apr_pool_t *pool)
     return sa_config__check_shape(&name_row, where, pool) ? "must be the name of a variable" : NULL;
 }
 
+/* Two spellings may say the same. */
+static bool is_same_source(const sa_secret_t *secret, int source, const sa_config__node_t *node)
+{
+    return (int)secret->source == source && node->kind == SA_NODE_SCALAR
+           && strcmp(secret->where, node->text) == 0;
+}
+
 static void set_secret(sa_config__loader_t *loader, scope_t *scope, int place, int source,
                        const char *path, const sa_config__node_t *key,
                        const sa_config__node_t *node)
@@ -288,7 +309,8 @@ static void set_secret(sa_config__loader_t *loader, scope_t *scope, int place, i
     if (is_nothing(node)) {
         return;
     }
-    if (origin->source == loader->here.source && origin->kind != SA_ORIGIN_DEFAULT) {
+    if (origin->source == loader->here.source && origin->kind != SA_ORIGIN_DEFAULT
+        && !is_same_source(secret, source, node)) {
         sa_config__wrong(loader, at(loader, key),
                          "%s: there is %s%s already; one of them must go", shown, origin->spelling,
                          on_line(loader, origin->line));
@@ -330,7 +352,9 @@ static void complain_of_unknown(sa_config__loader_t *loader, scope_t *scope, con
     bool is_warning = loader->here.kind != SA_ORIGIN_SET && !scope->strict;
 
     if (sa_config__has_room(loader)) {
-        nearest = sa_config__nearest(scope->table, path, loader->scratch_pool);
+        nearest = sa_config__nearest(scope->table,
+                                     sa_config__resolve(scope->table, path, loader->scratch_pool),
+                                     loader->scratch_pool);
     }
     if (nearest) {
         sa_config__complain(loader, at(loader, key), is_warning,
@@ -463,7 +487,13 @@ static void check_required(sa_config__loader_t *loader, scope_t *scope,
     for (int i = 0; i < scope->table->count; i++) {
         const sa_option_t *row = &scope->table->rows[i];
 
-        if ((row->flags & SA_OPT_REQUIRED) && scope->places->rows[i].kind == SA_ORIGIN_DEFAULT) {
+        if (!(row->flags & SA_OPT_REQUIRED) || scope->places->rows[i].kind != SA_ORIGIN_DEFAULT) {
+            continue;
+        }
+        if (scope->table == &sa_config__main && sa_config__may_come(loader, row)) {
+            sa_config__doubt(loader, where, "%s is missing: the agent waits until the platform "
+                             "sets it (metadata.agent of the Thing)", row->path);
+        } else {
             sa_config__wrong(loader, where, "%s%s is missing", scope->shown, row->path);
         }
     }
@@ -632,21 +662,23 @@ static void set_group(sa_config__loader_t *loader, scope_t *scope, int place,
 static void visit(sa_config__loader_t *loader, scope_t *scope, const char *path,
                   const sa_config__node_t *key, const sa_config__node_t *node)
 {
-    bool is_main = scope->table == &sa_config__main;
+    const char *known = sa_config__resolve(scope->table, path, loader->scratch_pool);
+    bool is_reserved = scope->table == &sa_config__main && sa_config__is_reserved(known);
+    bool is_section = sa_config__is_section(scope->table, known);
     int source = SA_SECRET_NONE;
-    int row = sa_config__find(scope->table, path);
-    int secret = row < 0 ? sa_config__find_secret(scope->table, path, &source) : -1;
-    int group = sa_config__find_group(scope->table, path);
+    int row = sa_config__find(scope->table, known);
+    int secret = row < 0 ? sa_config__find_secret(scope->table, known, &source) : -1;
+    int group = sa_config__find_group(scope->table, known);
 
     if (row >= 0) {
         set_option(loader, scope, row, path, key, node);
     } else if (secret >= 0) {
         set_secret(loader, scope, secret, source, path, key, node);
-    } else if (is_main && sa_config__is_reserved(path)) {
+    } else if (is_reserved && (!is_section || node->kind != SA_NODE_MAP)) {
         add_reserved(loader, path);
     } else if (group >= 0) {
         set_group(loader, scope, group, key, node);
-    } else if (sa_config__is_section(scope->table, path)) {
+    } else if (is_section) {
         visit_section(loader, scope, path, key, node);
     } else if (node->kind == SA_NODE_MAP && node->items->nelts > 0) {
         walk(loader, scope, path, node);        /* each unknown one is named */
@@ -768,6 +800,29 @@ void sa_config__load_set(sa_config__loader_t *loader, const char *set)
 
 /* ---- the end -------------------------------------------------------------------- */
 
+/* Nothing says where the secret at PLACE is: look into the variables of its row. */
+static void find_variable(sa_config__loader_t *loader, int place, sa_secret_t *secret)
+{
+    const sa_option_t *row = &sa_config__main.rows[place];
+    sa_config__origin_t *origin = &loader->rows[place];
+    char *words = apr_pstrdup(loader->pool, row->env ? row->env : "");
+    char *last = NULL;
+
+    if (origin->kind != SA_ORIGIN_DEFAULT) {
+        return;
+    }
+    for (char *name = apr_strtok(words, " ", &last); name; name = apr_strtok(NULL, " ", &last)) {
+        const char *value = getenv(name);
+
+        if (value && *value) {
+            *secret = (sa_secret_t){.source = SA_SECRET_ENV, .where = name, .path = row->path};
+            origin->kind = SA_ORIGIN_ENV;
+            origin->file = name;
+            return;
+        }
+    }
+}
+
 static void find_secrets(sa_config__loader_t *loader)
 {
     for (int i = 0; i < sa_config__main.count; i++) {
@@ -780,6 +835,7 @@ static void find_secrets(sa_config__loader_t *loader)
         }
         credential = sa_config__credential(row, loader->pool);
         if (!credential) {
+            find_variable(loader, i, secret);
             continue;
         }
         if (loader->rows[i].kind != SA_ORIGIN_DEFAULT) {
@@ -802,6 +858,7 @@ sa_error_t *sa_config__finish(sa_config_t **config, apr_array_header_t **complai
 
     fill_defaults(loader, &scope);
     find_secrets(loader);
+    sa_config__load_remote(loader);
     if (!loader->broken) {      /* else what is missing may stand behind the break */
         check_required(loader, &scope, &nowhere);
         sa_config__check_rules(loader);

@@ -72,6 +72,9 @@ extern const int sa_config__reserved_count;
 /* The place of the one group of sa_config__allowed_commands. */
 #define SA_CONFIG__ARGS 0
 
+/* PATH as the rows have it: a section may have other names (SA_SECTION_ALIAS). */
+const char *sa_config__resolve(const sa_config__table_t *table, const char *path,
+                               apr_pool_t *pool);
 /* The place of the row whose path or alias is PATH, or -1. */
 int sa_config__find(const sa_config__table_t *table, const char *path);
 /* The place of the SECRET row that PATH names a source of, or -1. */
@@ -146,8 +149,11 @@ sa_config__node_t *sa_config__read_yaml(sa_config__loader_t *loader, const char 
 
 /* Where a value stands. */
 typedef struct sa_config__origin_t {
-    enum { SA_ORIGIN_DEFAULT, SA_ORIGIN_FILE, SA_ORIGIN_SET, SA_ORIGIN_CREDENTIAL } kind;
-    const char *file;
+    enum {
+        SA_ORIGIN_DEFAULT, SA_ORIGIN_FILE, SA_ORIGIN_SET, SA_ORIGIN_CREDENTIAL, SA_ORIGIN_ENV,
+        SA_ORIGIN_PLATFORM
+    } kind;
+    const char *file;                   /* of ENV: the variable's name */
     int line;
     int source;                         /* which in the order of reading */
     const char *spelling;               /* the path as written */
@@ -174,6 +180,7 @@ struct sa_config__loader_t {
     sa_config__origin_t here;           /* the source that is being read */
     const char *main_file;              /* for what is missing */
     bool broken;                        /* a source could not be read to its end */
+    bool wants_platform;                /* what the platform says is read as well */
     apr_array_header_t *complaints;     /* of sa_config__numbered_t */
     int errors;                         /* complaints that are no warnings */
     int dropped;                        /* past the limit */
@@ -198,7 +205,7 @@ sa_error_t *sa_config__finish(sa_config_t **config, apr_array_header_t **complai
 sa_error_t *sa_config__load_memory(sa_config_t **config, apr_array_header_t **complaints,
                                    const char *file, const char *text, size_t length,
                                    apr_pool_t *pool) SA_MUST_CHECK;
-/* "default", "file:line", "--set", "credential". */
+/* "default", "file:line", "--set", "credential", "platform", a variable's name. */
 const char *sa_config__where(const sa_config__origin_t *origin, apr_pool_t *pool);
 
 /* ---- sa_config_rules.c --------------------------------------------------- */
@@ -215,6 +222,22 @@ const sa_config__origin_t *sa_config__origin_in(const sa_config__places_t *place
                                                 const char *path);
 bool sa_config__is_set(const sa_config__places_t *places, const sa_config__table_t *table,
                        const char *path);
+
+/* ---- sa_config_rules_platform.c ------------------------------------------ */
+
+/* Rules about the platform; may change platform.sync_interval. */
+void sa_config__check_platform(sa_config__loader_t *loader);
+/* May the platform still bring what PATH of the main table is? */
+bool sa_config__may_come(const sa_config__loader_t *loader, const sa_option_t *row);
+/* Is the host of the http:// URL this machine, by its name? */
+bool sa_config__is_local(const char *url);
+
+/* ---- sa_config_remote.c -------------------------------------------------- */
+
+#define SA_CONFIG__REMOTE_BYTES (16 * 1024)
+
+/* Let what the platform says stand in for defaults. */
+void sa_config__load_remote(sa_config__loader_t *loader);
 
 /* ---- sa_config_rules_commands.c ------------------------------------------ */
 

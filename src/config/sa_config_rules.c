@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include <apr_file_info.h>
 #include <apr_strings.h>
 
 #include "sa_pool.h"
@@ -90,8 +91,9 @@ static void check_required_if(sa_config__loader_t *loader, int place)
 
 /* ---- secrets ------------------------------------------------------------------ */
 
+/* An OPTIONAL one may have been taken away: only that others can read it is wrong then. */
 static void check_secret(sa_config__loader_t *loader, const sa_secret_t *secret,
-                         const sa_config__origin_t *origin)
+                         const sa_config__origin_t *origin, bool optional)
 {
     apr_pool_t *secret_pool;
     const char *value;
@@ -105,7 +107,8 @@ static void check_secret(sa_config__loader_t *loader, const sa_secret_t *secret,
     err = sa_secret_read(&value, secret, secret_pool);
     apr_pool_destroy(secret_pool);
     if (err) {
-        sa_config__wrong(loader, origin, "%s", sa_error_text(err, text, sizeof(text)));
+        sa_config__complain(loader, origin, optional && !sa_error_has(err, SA_ERR_FILE_UNSAFE),
+                            "%s", sa_error_text(err, text, sizeof(text)));
     }
     sa_error_clear(err);
 }
@@ -123,6 +126,21 @@ static void check_urls(sa_config__loader_t *loader)
             sa_config__doubt(loader, sa_config__origin_of(loader, "nats.urls"),
                              "nats.urls: \"%s\": WebSocket is not spoken by this version", url);
         }
+    }
+}
+
+/* Not there is told, not refused: `stone-age-agent keygen` reads the configuration as well. */
+static void check_nkey(sa_config__loader_t *loader)
+{
+    const char *path = loader->config->nats_nkey_file;
+    apr_finfo_t info;
+
+    if (loader->config->nats_auth_type == SA_AUTH_NKEY
+        && !any_is_bad(loader, "nats.auth.type", "nats.auth.nkey_file")
+        && APR_STATUS_IS_ENOENT(apr_stat(&info, path, APR_FINFO_TYPE, loader->scratch_pool))) {
+        sa_config__doubt(loader, sa_config__origin_of(loader, "nats.auth.type"),
+                         "nats.auth.type: \"nkey\" needs the seed in %s, which is not there; "
+                         "stone-age-agent keygen makes one", path);
     }
 }
 
@@ -235,11 +253,19 @@ static const sa_exporter_config_t *exporter_at(const sa_config__loader_t *loader
     return &APR_ARRAY_IDX(loader->config->exporters, element, sa_exporter_config_t);
 }
 
+/* What the platform says must not decide whether the file here is right. */
+static bool has_agent_metrics(const sa_config__loader_t *loader)
+{
+    return loader->config->agent_metrics_enabled
+           || sa_config__origin_of(loader, "tasks.agent_metrics.enabled")->kind
+                  == SA_ORIGIN_PLATFORM;
+}
+
 static void check_name(sa_config__loader_t *loader, int element)
 {
     const char *name = exporter_at(loader, element)->name;
 
-    if (name && strcmp(name, "agent") == 0 && loader->config->agent_metrics_enabled) {
+    if (name && strcmp(name, "agent") == 0 && has_agent_metrics(loader)) {
         sa_config__wrong(loader, origin_in(loader, element, "name"),
                          "tasks.exporters[].name: \"agent\" is for the agent's own counters "
                          "(tasks.agent_metrics)");
@@ -307,7 +333,7 @@ static void check_exporter_rows(sa_config__loader_t *loader, int element)
         const sa_config__origin_t *origin = origin_in(loader, element, row->path);
 
         if (row->type == SA_OPTION_SECRET && !origin->bad) {
-            check_secret(loader, (const void *)(fields + row->offset), origin);
+            check_secret(loader, (const void *)(fields + row->offset), origin, false);
         }
         if ((row->flags & SA_OPT_INSECURE) && *(const bool *)(const void *)(fields + row->offset)) {
             sa_config__doubt(loader, origin, "tasks.exporters[].%s is on: %s", row->path, row->doc);
@@ -328,12 +354,6 @@ static void check_both(sa_config__loader_t *loader, int element, const char *a, 
     }
 }
 
-static bool is_on_this_machine(const char *url)
-{
-    return begins_with(url, "http://127.") || begins_with(url, "http://localhost") ||
-           begins_with(url, "http://[::1]");
-}
-
 static void check_login(sa_config__loader_t *loader, int element)
 {
     const sa_exporter_config_t *exporter = exporter_at(loader, element);
@@ -350,7 +370,7 @@ static void check_login(sa_config__loader_t *loader, int element)
                          "them must go");
     }
     if ((has_user || has_bearer) && exporter->url && begins_with(exporter->url, "http://") &&
-        !is_on_this_machine(exporter->url)) {
+        !sa_config__is_local(exporter->url)) {
         sa_config__doubt(loader, origin_in(loader, element, "url"),
                          "tasks.exporters[].url: the secret goes over the network in the clear");
     }
@@ -367,7 +387,7 @@ static void check_row(sa_config__loader_t *loader, int place)
     }
     if (row->type == SA_OPTION_SECRET) {
         check_secret(loader, (const void *)((const char *)loader->config + row->offset),
-                     &loader->rows[place]);
+                     &loader->rows[place], row->required_if == NULL);
     }
     if ((row->flags & SA_OPT_INSECURE) && strcmp(value_of(loader, place), "true") == 0) {
         sa_config__doubt(loader, &loader->rows[place], "%s is on: %s", row->path, row->doc);
@@ -380,6 +400,8 @@ void sa_config__check_rules(sa_config__loader_t *loader)
         check_row(loader, i);
     }
     check_urls(loader);
+    check_nkey(loader);
+    sa_config__check_platform(loader);
     check_pair_of_files(loader);
     check_reconnect(loader);
     check_subject(loader);

@@ -206,7 +206,7 @@ static const char *check_http_url(const char *text)
     const char *c = skip_scheme(text, schemes);
 
     if (holds_user(text)) {
-        return "must not hold a user or password";
+        return "must not hold a user or password; there are settings of their own for them";
     }
     c = c ? skip_host(c) : NULL;
     c = c ? skip_port(c) : NULL;
@@ -214,6 +214,34 @@ static const char *check_http_url(const char *text)
         return must;
     }
     return c[strcspn(c, " \"<>\\^`{|}#")] ? must : NULL;
+}
+
+static bool is_base64(char c)
+{
+    return is_letter(c) || is_digit(c) || c == '+' || c == '/';
+}
+
+/* Base64 of 32 bytes: 43 characters, of which the last has two bits to spare, and =. */
+static const char *skip_pin(const char *text)
+{
+    for (int i = 0; i < 43; i++) {
+        if (!is_base64(text[i])) {
+            return NULL;
+        }
+    }
+    return strchr("AEIMQUYcgkosw048", text[42]) && text[43] == '=' ? text + 44 : NULL;
+}
+
+static const char *check_pin(const char *text)
+{
+    const char *c = skip_pin(text);
+
+    if (c && *c == ' ') {
+        c = skip_pin(c + 1);
+    }
+    return c && !*c ? NULL
+                    : "must be the base64 of a SHA-256 (44 characters, the last a =), or two of "
+                      "them with a blank between";
 }
 
 static const char *check_form(sa_option_shape_t shape, const char *text, apr_pool_t *pool)
@@ -239,6 +267,8 @@ static const char *check_form(sa_option_shape_t shape, const char *text, apr_poo
         return check_glob(text);
     case SA_SHAPE_MATCH:
         return check_match(text, pool);
+    case SA_SHAPE_PIN:
+        return check_pin(text);
     case SA_SHAPE_ANY:
         break;
     }

@@ -174,6 +174,7 @@ sa_error_t *sa_config_load(sa_config_t **config, apr_array_header_t **complaints
     for (int i = 0; source->sets && i < source->sets->nelts; i++) {
         sa_config__load_set(loader, APR_ARRAY_IDX(source->sets, i, const char *));
     }
+    loader->wants_platform = true;
     err = sa_config__finish(config, complaints, loader);
     apr_pool_destroy(scratch_pool);
     return err;

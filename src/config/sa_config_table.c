@@ -8,12 +8,14 @@
 
 static const sa_option_t main_rows[] = {
 #define SA_SECTION(path_, doc_)
+#define SA_SECTION_ALIAS(section_, other_)
 #define SA_RESERVED(path_, doc_)
 #define SA_OPTION(type_, field_, path_, ...)                                            \
     {.path = path_, .type = SA_OPTION_##type_, .offset = offsetof(sa_config_t, field_), \
      __VA_ARGS__},
 #include "sa_config_options.def"
 #undef SA_SECTION
+#undef SA_SECTION_ALIAS
 #undef SA_RESERVED
 #undef SA_OPTION
 };
@@ -44,20 +46,39 @@ static const sa_option_t argument_rows[] = {
 
 const sa_config__words_t sa_config__sections[] = {
 #define SA_SECTION(path_, doc_) {path_, doc_},
+#define SA_SECTION_ALIAS(section_, other_)
 #define SA_RESERVED(path_, doc_)
 #define SA_OPTION(type_, field_, path_, ...)
 #include "sa_config_options.def"
 #undef SA_SECTION
+#undef SA_SECTION_ALIAS
 #undef SA_RESERVED
 #undef SA_OPTION
 };
 
 const sa_config__words_t sa_config__reserved[] = {
 #define SA_SECTION(path_, doc_)
+#define SA_SECTION_ALIAS(section_, other_)
 #define SA_RESERVED(path_, doc_) {path_, doc_},
 #define SA_OPTION(type_, field_, path_, ...)
 #include "sa_config_options.def"
 #undef SA_SECTION
+#undef SA_SECTION_ALIAS
+#undef SA_RESERVED
+#undef SA_OPTION
+};
+
+static const struct {
+    const char *section;
+    const char *other;
+} section_aliases[] = {
+#define SA_SECTION(path_, doc_)
+#define SA_SECTION_ALIAS(section_, other_) {section_, other_},
+#define SA_RESERVED(path_, doc_)
+#define SA_OPTION(type_, field_, path_, ...)
+#include "sa_config_options.def"
+#undef SA_SECTION
+#undef SA_SECTION_ALIAS
 #undef SA_RESERVED
 #undef SA_OPTION
 };
@@ -113,6 +134,27 @@ bool sa_config__has_word(const char *words, const char *word)
     return false;
 }
 
+/* Does PATH stand below ABOVE? */
+static bool is_below(const char *path, const char *above)
+{
+    size_t length = strlen(above);
+
+    return strncmp(path, above, length) == 0 && path[length] == '.';
+}
+
+const char *sa_config__resolve(const sa_config__table_t *table, const char *path,
+                               apr_pool_t *pool)
+{
+    for (int i = 0; table == &sa_config__main && i < COUNT(section_aliases); i++) {
+        const char *other = section_aliases[i].other;
+
+        if (strcmp(path, other) == 0 || is_below(path, other)) {
+            return apr_pstrcat(pool, section_aliases[i].section, path + strlen(other), NULL);
+        }
+    }
+    return path;
+}
+
 int sa_config__find(const sa_config__table_t *table, const char *path)
 {
     for (int i = 0; i < table->count; i++) {
@@ -159,14 +201,6 @@ int sa_config__find_group(const sa_config__table_t *table, const char *path)
         }
     }
     return -1;
-}
-
-/* Does PATH stand below ABOVE? */
-static bool is_below(const char *path, const char *above)
-{
-    size_t length = strlen(above);
-
-    return strncmp(path, above, length) == 0 && path[length] == '.';
 }
 
 bool sa_config__is_reserved(const char *path)

@@ -94,6 +94,9 @@ static bool is_within(const sa_option_t *row, apr_int64_t number)
 {
     apr_int64_t bound;
 
+    if (number == 0 && (row->flags & SA_OPT_TRIAL)) {
+        return true;
+    }
     if (row->min) {
         SA_ASSERT(read_number(&bound, row->type, row->min));
         if (number < bound) {
@@ -111,6 +114,9 @@ static bool is_within(const sa_option_t *row, apr_int64_t number)
 
 static const char *range_text(const sa_option_t *row, apr_pool_t *pool)
 {
+    if (row->flags & SA_OPT_TRIAL) {
+        return apr_psprintf(pool, "0s or from %s to %s", row->min, row->max);
+    }
     if (row->min && row->max) {
         return apr_psprintf(pool, "from %s to %s", row->min, row->max);
     }

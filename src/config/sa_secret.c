@@ -8,38 +8,14 @@
 
 #include "sa_os_file.h"
 #include "sa_os_paths.h"
-
-typedef struct held_t {
-    volatile char *bytes;
-    size_t length;
-} held_t;
-
-/* Through volatile: the compiler would leave out a memset() before a free(). */
-static apr_status_t wipe(void *baton)
-{
-    held_t *held = baton;
-
-    for (size_t i = 0; i < held->length; i++) {
-        held->bytes[i] = 0;
-    }
-    return APR_SUCCESS;
-}
-
-static void wipe_with_pool(char *bytes, size_t length, apr_pool_t *pool)
-{
-    held_t *held = apr_palloc(pool, sizeof(*held));
-
-    held->bytes = bytes;
-    held->length = length;
-    apr_pool_cleanup_register(pool, held, wipe, apr_pool_cleanup_null);
-}
+#include "sa_pool.h"
 
 /* BYTES is the only copy, and it is cut in place: a second one would have to be
  * wiped as well. */
 static sa_error_t *adopt(const char **value, char *bytes, size_t length, const char *path,
                          apr_pool_t *pool)
 {
-    wipe_with_pool(bytes, length, pool);
+    sa_pool_wipe_later(bytes, length, pool);
     if (memchr(bytes, '\0', length)) {
         return sa_error(SA_ERR_FILE_CONTENT, NULL, "%s holds a NUL character", path);
     }

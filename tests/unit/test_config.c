@@ -11,6 +11,9 @@
 /* What is required, on lines 1 and 2. */
 #define BASE "code: c\nnats.urls: [\"nats://h:4222\"]\n"
 
+/* What type platform needs, on three more. */
+#define PLATFORM "nats.auth.type: platform\nplatform.url: https://p\nplatform.identity: a@b\n"
+
 static const char *join(const apr_array_header_t *complaints, apr_pool_t *pool)
 {
     const char *text = "";
@@ -197,7 +200,7 @@ SA_TEST(two_spellings_must_say_the_same)
          "(\"none\"); they are the same setting\n"
          "t.yaml:4: nats.auth.type: \"token\" needs nats.auth.token_file, nats.auth.token_env or a "
          "systemd credential nats.auth.token", false},
-        {BASE "nats.auth_type: pocketbase\nnats.auth.type: platform\n", "", true},
+        {BASE PLATFORM "nats.auth_type: pocketbase\n", "", true},
     };
 
     RUN_CASES(cases);
@@ -261,8 +264,11 @@ SA_TEST(rules_over_two_options_name_the_place)
         {BASE "nats.auth.type: token\n",
          "t.yaml:3: nats.auth.type: \"token\" needs nats.auth.token_file, nats.auth.token_env or a "
          "systemd credential nats.auth.token", false},
-        {BASE "nats.auth.type: nkey\n",
-         "t.yaml:3: nats.auth.type: \"nkey\" needs nats.auth.nkey_file", false},
+        {BASE "nats.auth.type: nkey\npaths.state: /no/state\n",
+         "t.yaml:3: nats.auth.type: \"nkey\" needs the seed in /no/state/nats.nkey, which is not "
+         "there; stone-age-agent keygen makes one", true},
+        {BASE "nats.auth.type: nkey\nnats.auth.nkey_file: ''\n",
+         "t.yaml:4: nats.auth.nkey_file: \"\" must not be empty", false},
         {BASE "nats.auth.type: userpass\n",
          "t.yaml:3: nats.auth.type: \"userpass\" needs nats.auth.username\n"
          "t.yaml:3: nats.auth.type: \"userpass\" needs nats.auth.password_file, "
@@ -329,8 +335,8 @@ SA_TEST(exporters_are_checked_one_by_one_and_together)
         {BASE "tasks: {exporters: []}\n", "", true},
         {BASE "tasks: {exporters: }\n", "", true},
         {BASE "tasks:\n  exporters:\n    - {name: a, url: 'http://me:hunter2@h/'}\n",
-         "t.yaml:5: tasks.exporters[].url: \"http://***@h/\" must not hold a user or password",
-         false},
+         "t.yaml:5: tasks.exporters[].url: \"http://***@h/\" must not hold a user or password; "
+         "there are settings of their own for them", false},
     };
 
     RUN_CASES(cases);
@@ -521,9 +527,9 @@ SA_TEST(complaints_are_sorted_by_line)
     sa_config_t *config;
 
     ck_assert_str_eq(load(&config,
-                          "code: c\nnats.urls: [nats://h]\nnats.auth.type: nkey\n"
+                          "code: c\nnats.urls: [nats://h]\nnats.tls.key_file: /k\n"
                           "subject_prefix: agents.c\nlocation: a.b\n", pool),
-                     "t.yaml:3: nats.auth.type: \"nkey\" needs nats.auth.nkey_file\n"
+                     "t.yaml:3: nats.tls.key_file needs nats.tls.cert_file\n"
                      "t.yaml:4: subject_prefix: \"agents.c\" ends with the code, which is added by "
                      "itself: subjects begin with agents.c.c\n"
                      "t.yaml:5: location: \"a.b\" must be letters, digits, - and _ only");
@@ -590,11 +596,14 @@ SA_TEST(reserved_paths_are_accepted_whole_and_remembered)
 {
     sa_config_t *config;
 
-    ck_assert_str_eq(load(&config, BASE "platform: {url: [1, {a: b}]}\nnebula: true\n"
-                                        "tasks: {creds_sync: {x: 1}}\n",
+    ck_assert_str_eq(load(&config, BASE "sync: {url: [1, {a: b}]}\nnebula: true\n"
+                                        "nats: {max_reconnects: {x: 1}}\n",
                           pool), "");
-    ck_assert_str_eq(sa_config_reserved(config, pool),
-                     "platform nebula tasks.creds_sync");
+    ck_assert_str_eq(sa_config_reserved(config, pool), "sync nebula nats.max_reconnects");
+    ck_assert_str_eq(load(&config, BASE "nebula: {enabled: false, verify_timeout: [x], "
+                                        "config_file: /n}\n", pool), "");
+    ck_assert_str_eq(sa_config_reserved(config, pool), "nebula.verify_timeout");
+    ck_assert_str_eq(config->nebula_config_file, "/n");
     ck_assert_str_eq(load(&config, BASE, pool), "");
     ck_assert_str_eq(sa_config_reserved(config, pool), "");
 }
@@ -683,7 +692,9 @@ SA_TEST(a_reload_names_the_rooms_and_what_needs_a_restart)
         {BASE "location: x\n", SA_ROOM_TASK | SA_ROOM_OUTBOX | SA_ROOM_COMMAND, ""},
         {BASE "subject_prefix: x\ncommands.workers: 5\n", 0, "subject_prefix commands.workers"},
         {BASE "nats.ping_interval: 7s\nspool.window: 3\npaths.state: /x\n",
-         SA_ROOM_LINK | SA_ROOM_OUTBOX | SA_ROOM_COMMAND, "paths.state"},
+         SA_ROOM_LINK | SA_ROOM_OUTBOX | SA_ROOM_COMMAND | SA_ROOM_IDENTITY,
+         "platform.session_file paths.state"},
+        {BASE PLATFORM, SA_ROOM_LINK | SA_ROOM_IDENTITY, ""},
         {BASE "tasks: {exporters: [{name: a, url: 'http://h'}]}\n", SA_ROOM_TASK, ""},
         {BASE "commands.reply_prefixes: [_INBOX., x.]\n", SA_ROOM_COMMAND, ""},
     };

@@ -283,6 +283,7 @@ SA_TEST(the_command_line_sets_every_type_and_wins)
     static const char *const sets[] = {
         "location=first", "location=second", "nats.micro=false", "spool.window=9",
         "tasks.metrics.interval=45s", "spool.max_size=2MB", "nats.auth_type=stone-age",
+        "nats.auth.stone-age={url: 'https://p', identity: a}", "platform.sync_interval=2s",
         "nats.urls=nats://a,nats://b", "commands.reply_prefixes=[x., \"y.\"]", "logging.file=",
         "tasks.exporters=[{name: node, url: 'http://n', labels: {a: b}}]",
         "logging={level: debug, max_backups: 1}", NULL};
@@ -547,9 +548,13 @@ SA_TEST(every_spelling_loads)
          "brief.yaml:3: nats.urls: \"wss://nats.acme.io:9222\": WebSocket is not spoken by this "
          "version", ""},
         {"go-linux.yaml", "berlin-db-03", "", "nats.max_reconnects"},
-        {"go-platform.yaml", "shop-pc-7", "", "nats.auth.pocketbase"},
-        {"platform.yaml", "gateway-12", "", "platform tasks.creds_sync nebula sync"},
-        {"stone-age.yaml", "gateway-13", "", "nats.auth.stone-age"},
+        {"go-platform.yaml", "shop-pc-7",
+         "go-platform.yaml:11: the environment variable that platform.password_env names is not "
+         "set", ""},
+        {"platform.yaml", "gateway-12",
+         "platform.yaml:6: the environment variable that platform.password_env names is not set",
+         "nebula.verify_timeout sync"},
+        {"stone-age.yaml", "gateway-13", "", ""},
         {"minimal.yaml", "t1", "", ""},
     };
 
@@ -589,6 +594,14 @@ SA_TEST(the_values_of_the_go_agents_file_arrive)
                      "ss -tln | wc -l");
     load(&config, NULL, source_file("tests/data/config/go-platform.yaml", pool), NULL, pool);
     ck_assert_int_eq(config->nats_auth_type, SA_AUTH_PLATFORM);
+    ck_assert_str_eq(config->platform_url, "https://platform.example.net");
+    ck_assert_str_eq(config->platform_identity, "shop-pc-7@acme.thing.local");
+    ck_assert_str_eq(config->platform_password.where, "AGENT_PB_PASSWORD");
+    load(&config, NULL, source_file("tests/data/config/platform.yaml", pool), NULL, pool);
+    ck_assert_str_eq(config->platform_session_file, "/var/lib/agent/session.json");
+    ck_assert_int_eq(config->platform_sync_interval, apr_time_from_sec(24 * 3600));
+    load(&config, NULL, source_file("tests/data/config/stone-age.yaml", pool), NULL, pool);
+    ck_assert_str_eq(config->platform_identity, "gateway-13@acme.thing.local");
 }
 
 SA_TEST(the_briefs_file_with_a_server_of_our_own_runs)
@@ -715,13 +728,16 @@ SA_TEST(the_example_with_everything_taken_in_sets_every_option_to_its_default)
 
     SA_ASSERT_OK(sa_config__load_memory(&config, &complaints, "example", text, strlen(text), pool));
     for (int i = 0; i < complaints->nelts; i++) {
-        ck_assert_ptr_nonnull(strstr(APR_ARRAY_IDX(complaints, i, sa_complaint_t).text,
-                                     "not on this machine"));
+        const char *complaint = APR_ARRAY_IDX(complaints, i, sa_complaint_t).text;
+
+        ck_assert_msg(strstr(complaint, "not on this machine")
+                      || strstr(complaint, "while nats.auth.type is not platform"), "%s",
+                      complaint);
     }
     sa_config_each(config, expect_from_file, NULL, pool);
     SA_ASSERT_OK(sa_config__load_memory(&defaults, &complaints, "p", plain, strlen(plain), pool));
     ck_assert_uint_eq(sa_config_compare(&restart, defaults, config, pool),
-                      SA_ROOM_TASK | SA_ROOM_COMMAND);
+                      SA_ROOM_TASK | SA_ROOM_COMMAND | SA_ROOM_IDENTITY);
     ck_assert_str_eq(restart, "");
     /* the only differences, and what has an example instead of its default */
     ck_assert_int_eq(config->exporters->nelts, 1);

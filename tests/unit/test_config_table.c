@@ -119,10 +119,13 @@ SA_TEST(every_range_is_one)
     }
 }
 
+/* A row may stand in a reserved group, but not at its place. */
 static void add_path(apr_hash_t *seen, const char *path)
 {
     ck_assert_msg(!apr_hash_get(seen, path, APR_HASH_KEY_STRING), "%s", path);
-    ck_assert_msg(!sa_config__is_reserved(path), "%s is reserved too", path);
+    for (int i = 0; i < sa_config__reserved_count; i++) {
+        ck_assert_msg(strcmp(path, sa_config__reserved[i].path) != 0, "%s is reserved too", path);
+    }
     apr_hash_set(seen, path, APR_HASH_KEY_STRING, "");
 }
 
