@@ -29,11 +29,16 @@ typedef struct sa_http_request_t {
     const char *username;           /* basic auth, or NULL */
     const char *password;
     const char *bearer;             /* "Authorization: Bearer", or NULL */
+    const char *token;              /* "Authorization:" with nothing before it, or NULL */
+    const char *post;               /* a body of JSON, wiped after use; "": none; NULL: a GET */
+    const char *pin_sha256;         /* base64 of the SHA-256 of the server's public key, or NULL */
     bool insecure;                  /* do not verify; the caller has warned */
 } sa_http_request_t;
 
 typedef struct sa_http_response_t {
     long status;                    /* 0: no answer, see the error */
+    apr_interval_time_t retry_after;    /* of a Retry-After header in seconds; 0: none */
+    bool untrusted;                 /* no answer: the certificate or the pin are not right */
     const char *content_type;       /* "" when not said */
     const char *data;               /* NUL-terminated; valid during the callback */
     size_t length;
@@ -63,5 +68,11 @@ void sa_http_poll(sa_http_t *http, apr_interval_time_t deadline);
 /* Make a running or the next sa_http_poll() return.  Any thread. */
 void sa_http_wake(sa_http_t *http);
 int sa_http_running(const sa_http_t *http);
+
+/* One transfer, waited for: *RESPONSE and its data lie in POOL and are wiped with it.  The
+ * error of an answer that is no 2xx comes with a RESPONSE that has its status and data.
+ * Looks at *STOP (or NULL) several times a second: SA_ERR_CANCELLED.  Any thread. */
+sa_error_t *sa_http_fetch(sa_http_response_t *response, const sa_http_request_t *request,
+                          const volatile apr_uint32_t *stop, apr_pool_t *pool) SA_MUST_CHECK;
 
 #endif

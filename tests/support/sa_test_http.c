@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <apr_atomic.h>
+#include <apr_cstr.h>
 #include <apr_network_io.h>
 #include <apr_poll.h>
 #include <apr_portable.h>
@@ -22,6 +23,7 @@
 
 #define CONNECTIONS_MAX 256
 #define HEAD_MAX 8192
+#define BODY_MAX 65536
 /* How long a blocked call may go on before it looks whether to stop. */
 #define TICK apr_time_from_msec(50)
 
@@ -35,8 +37,9 @@ struct sa_test_http_t {
     sa_os_thread_t *threads[CONNECTIONS_MAX];   /* the acceptor's until it is joined */
     int thread_count;
     apr_uint32_t stopping;              /* atomic */
-    sa_os_mutex_t *mutex;               /* guards the next three */
+    sa_os_mutex_t *mutex;               /* guards the next four */
     char last_request[HEAD_MAX];
+    char last_body[BODY_MAX];
     int requests;
     int connections;
 };
@@ -182,6 +185,41 @@ static bool read_head(sa_test_http_connection_t *connection, char *head, size_t 
     return false;
 }
 
+static size_t body_length(const char *head)
+{
+    for (const char *line = strchr(head, '\n'); line; line = strchr(line + 1, '\n')) {
+        if (apr_cstr_casecmpn(line + 1, "Content-Length:", 15) == 0) {
+            return strtoul(line + 16, NULL, 10);
+        }
+    }
+    return 0;
+}
+
+static bool read_body(sa_test_http_connection_t *connection, const char *head)
+{
+    sa_test_http_t *server = connection->server;
+    size_t wanted = body_length(head);
+    size_t length = 0;
+    char *body;
+
+    if (wanted == 0) {
+        return true;
+    }
+    body = apr_pcalloc(connection->pool, BODY_MAX);
+    while (length < wanted && length + 1 < BODY_MAX && !is_stopping(connection)) {
+        int got = receive_byte(connection, body + length);
+
+        if (got < 0) {
+            return false;
+        }
+        length += (size_t)got;
+    }
+    sa_os_mutex_lock(server->mutex);
+    memcpy(server->last_body, body, BODY_MAX);
+    sa_os_mutex_unlock(server->mutex);
+    return length == wanted;
+}
+
 static bool answer(sa_test_http_connection_t *connection, const char *head)
 {
     const sa_test_http_answer_t *found = connection->server->answers;
@@ -235,7 +273,7 @@ static void serve_connection(void *baton)
         apr_cpystrn(server->last_request, head, sizeof(server->last_request));
         server->requests++;
         sa_os_mutex_unlock(server->mutex);
-        go_on = answer(connection, head);
+        go_on = read_body(connection, head) && answer(connection, head);
     }
     if (connection->tls) {
         SSL_shutdown(connection->tls);
@@ -356,6 +394,24 @@ const char *sa_test_http_last_request(sa_test_http_t *server, apr_pool_t *pool)
     text = apr_pstrdup(pool, server->last_request);
     sa_os_mutex_unlock(server->mutex);
     return text;
+}
+
+const char *sa_test_http_last_body(sa_test_http_t *server, apr_pool_t *pool)
+{
+    const char *text;
+
+    sa_os_mutex_lock(server->mutex);
+    text = apr_pstrdup(pool, server->last_body);
+    sa_os_mutex_unlock(server->mutex);
+    return text;
+}
+
+/* Old versions need algorithms that the default level of security forbids. */
+void sa_test_http_limit_tls(sa_test_http_t *server, int version)
+{
+    SSL_CTX_set_security_level(server->tls, 0);
+    SSL_CTX_set_min_proto_version(server->tls, TLS1_VERSION);
+    SSL_CTX_set_max_proto_version(server->tls, version);
 }
 
 int sa_test_http_requests(sa_test_http_t *server)

@@ -2,7 +2,7 @@
  *
  * It listens on a free port of 127.0.0.1 and answers each path by a function.
  * One thread accepts, one serves each connection; sa_test_http_stop() joins
- * them all.  A request's body is not read.
+ * them all.  A request's body is read as its Content-Length says, up to 64 KiB.
  *
  *     static const sa_test_http_answer_t answers[] = {
  *         {"/ok", sa_test_http_text, "hello"},
@@ -44,6 +44,10 @@ int sa_test_http_port(const sa_test_http_t *server);
 const char *sa_test_http_url(const sa_test_http_t *server, const char *path, apr_pool_t *pool);
 /* The head of the last request, "" before the first. */
 const char *sa_test_http_last_request(sa_test_http_t *server, apr_pool_t *pool);
+/* The body of the last request that had one, "" before the first. */
+const char *sa_test_http_last_body(sa_test_http_t *server, apr_pool_t *pool);
+/* Speak TLS up to VERSION (TLS1_1_VERSION, ...) from the next connection on. */
+void sa_test_http_limit_tls(sa_test_http_t *server, int version);
 /* Requests and connections so far. */
 int sa_test_http_requests(sa_test_http_t *server);
 int sa_test_http_connections(sa_test_http_t *server);
