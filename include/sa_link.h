@@ -64,6 +64,31 @@ typedef void (*sa_link_message_fn_t)(void *baton, sa_link_message_t **message);
 void sa_link_subscribe(sa_link_t *link, const char *subject, bool optional,
                        sa_link_message_fn_t fn, void *baton);
 
+/* The bus refused the credentials (revoked, expired, unknown), in the link's thread: called
+ * for each attempt.  It goes on trying. */
+typedef void (*sa_link_refused_fn_t)(void *baton);
+void sa_link_on_refused(sa_link_t *link, sa_link_refused_fn_t fn, void *baton);
+
+/* Connect anew, at once, with the credentials that are in their file now.  What is on its
+ * way to the bus is flushed before; an attempt that waits waits no longer.  Any thread. */
+void sa_link_renew(sa_link_t *link);
+
+/* Is TEXT a .creds file for a user whose seed belongs to its JWT, which is valid now?
+ * SA_ERR_FILE_CONTENT says what is wrong, without a word of it.  Any thread. */
+sa_error_t *sa_link_check_creds(const char *text, apr_pool_t *scratch_pool) SA_MUST_CHECK;
+
+/* Log in with CREDS_FILE at the servers of CONFIG, one after the other until one answers, and
+ * leave.  SA_ERR_LINK_AUTH: refused; any other error: nobody could be asked within TIMEOUT.
+ * Blocks; any thread, also beside a running link. */
+sa_error_t *sa_link_try(const sa_config_t *config, const char *creds_file,
+                        apr_interval_time_t timeout, apr_pool_t *scratch_pool) SA_MUST_CHECK;
+
+/* Make an NKey of a user: its seed into the file PATH, private, which must not be there
+ * yet; its public key (U...) into PUBLIC_KEY. */
+#define SA_LINK_PUBLIC_KEY 57
+sa_error_t *sa_link_keygen(char public_key[SA_LINK_PUBLIC_KEY], const char *path,
+                           apr_pool_t *scratch_pool) SA_MUST_CHECK;
+
 /* Start connecting; returns at once, also with the bus away. */
 sa_error_t *sa_link_start(sa_link_t *link, const sa_config_t *config) SA_MUST_CHECK;
 /* Take over new settings: connects anew with them. */

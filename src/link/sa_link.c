@@ -11,6 +11,7 @@
 #include <apr_strings.h>
 
 #include "sa_os_clock.h"
+#include "sa_os_file.h"
 #include "sa_pool.h"
 #include "sa_random.h"
 #include "sa_stats.h"
@@ -81,6 +82,7 @@ sa_error_t *sa_link_create(sa_link_t **link, apr_pool_t *pool)
     made->cond = sa_os_cond_create(pool);
     made->denial_pool = sa_pool_create_root();
     made->max_payload = SA_LINK_PAYLOAD_CAP;
+    made->thread_name = "link";
     memcpy(made->inbox, "_INBOX.", 7);
     sa_random_text(made->inbox + 7, SA_LINK_INBOX_RANDOM);
     *link = made;
@@ -101,6 +103,21 @@ void sa_link_on_ack(sa_link_t *link, sa_link_ack_fn_t fn, void *baton)
     link->ack_baton = baton;
 }
 
+void sa_link_on_refused(sa_link_t *link, sa_link_refused_fn_t fn, void *baton)
+{
+    SA_ASSERT(!link->thread);
+    link->refused = fn;
+    link->refused_baton = baton;
+}
+
+void sa_link_renew(sa_link_t *link)
+{
+    sa_os_mutex_lock(link->mutex);
+    link->renew = true;
+    sa_os_cond_broadcast(link->cond);
+    sa_os_mutex_unlock(link->mutex);
+}
+
 void sa_link_on_second_ack(sa_link_t *link, sa_link_ack_fn_t fn, void *baton)
 {
     SA_ASSERT(!link->thread);
@@ -113,7 +130,7 @@ bool sa_link__is_interrupted(sa_link_t *link)
     bool interrupted;
 
     sa_os_mutex_lock(link->mutex);
-    interrupted = link->stopping || link->fresh;
+    interrupted = link->stopping || link->fresh || link->renew;
     sa_os_mutex_unlock(link->mutex);
     return interrupted;
 }
@@ -164,7 +181,7 @@ static void tell_edge(sa_link_t *link, bool up)
 static void wait_until(sa_link_t *link, apr_interval_time_t deadline)
 {
     sa_os_mutex_lock(link->mutex);
-    while (!link->stopping && !link->fresh && sa_time_mono() < deadline) {
+    while (!link->stopping && !link->fresh && !link->renew && sa_time_mono() < deadline) {
         sa_os_cond_wait(link->cond, link->mutex, deadline);
     }
     sa_os_mutex_unlock(link->mutex);
@@ -174,15 +191,21 @@ static void wait_until(sa_link_t *link, apr_interval_time_t deadline)
 static bool take_settings(sa_link_t *link)
 {
     sa_link__settings_t *fresh;
+    bool renew;
 
     sa_os_mutex_lock(link->mutex);
     fresh = link->fresh;
+    renew = link->renew;
     link->fresh = NULL;
-    if (fresh) {
+    link->renew = false;
+    if (fresh || renew) {
         sa_link__forget_denials(link);
     }
     sa_os_mutex_unlock(link->mutex);
     if (!fresh) {
+        if (renew) {
+            sa_backoff_reset(&link->backoff);
+        }
         return false;
     }
     if (link->settings) {
@@ -202,6 +225,14 @@ static void say_failure(const sa_link__url_t *url, const sa_link__failure_t *fai
     sa_stats_set_text(SA_STAT_TEXT_link_error, failure->reason);
 }
 
+/* Do new credentials help? */
+static void tell_refused(sa_link_t *link, const sa_link__failure_t *failure)
+{
+    if (link->refused && sa_link__is_refusal(failure)) {
+        link->refused(link->refused_baton);
+    }
+}
+
 /* One pass over the URLs. */
 static sa_link__conn_t *try_urls(sa_link_t *link)
 {
@@ -218,6 +249,7 @@ static sa_link__conn_t *try_urls(sa_link_t *link)
         if (!conn && !sa_link__is_interrupted(link)) {
             sa_stats_add(SA_STAT_link_connect_failures, 1);
             say_failure(url, &failure);
+            tell_refused(link, &failure);
         }
     }
     return conn;
@@ -263,11 +295,11 @@ static void watch(sa_link_t *link, sa_link__conn_t *conn)
             look = sa_time_mono() + link->settings->ping_interval;
         }
         sa_os_mutex_lock(link->mutex);
-        while (!link->stopping && !link->fresh && !conn->closed && !link->news
+        while (!link->stopping && !link->fresh && !link->renew && !conn->closed && !link->news
                && sa_time_mono() < look) {
             sa_os_cond_wait(link->cond, link->mutex, look);
         }
-        over = link->stopping || link->fresh || conn->closed;
+        over = link->stopping || link->fresh || link->renew || conn->closed;
         sa_os_mutex_unlock(link->mutex);
         sa_link__say_news(link);
         over = over || is_clock_set_back(conn);
@@ -307,6 +339,7 @@ static void say_end(sa_link_t *link, sa_link__conn_t *conn)
     }
     if (failure.event != SA_EVENT_link_lost) {
         say_failure(conn->url, &failure);
+        tell_refused(link, &failure);
     }
     SA_LOG(link_down, SA_S("url", conn->url->text), SA_S("reason", failure.reason));
     sa_stats_set_text(SA_STAT_TEXT_link_error, failure.reason);
@@ -363,6 +396,24 @@ static bool is_stopping(sa_link_t *link)
     return stopping;
 }
 
+/* Is there nothing to log in with until the platform has sent it?  To try without would be
+ * refused, and look like a fault. */
+static bool lacks_creds(sa_link_t *link)
+{
+    sa_link__settings_t *settings = link->settings;
+    bool lacks;
+
+    if (settings->auth != SA_AUTH_PLATFORM) {
+        return false;
+    }
+    lacks = !sa_os_file_exists(settings->creds_file, settings->pool);
+    if (lacks && !settings->creds_said) {
+        SA_LOG(link_creds_awaited, SA_S("file", settings->creds_file));
+        settings->creds_said = true;
+    }
+    return lacks;
+}
+
 static void run(void *baton)
 {
     sa_link_t *link = baton;
@@ -371,7 +422,7 @@ static void run(void *baton)
     wait_until(link, sa_time_mono() + first_wait(link->settings));
     while (!is_stopping(link)) {
         take_settings(link);
-        if (link->settings->url_count == 0) {
+        if (link->settings->url_count == 0 || lacks_creds(link)) {
             wait_until(link, SA_OS_NEVER);
             continue;
         }

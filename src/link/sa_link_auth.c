@@ -84,8 +84,7 @@ const char *sa_link__creds_block(const char *text, int number, apr_pool_t *pool)
     return NULL;
 }
 
-/* A JWT goes into a JSON string as it is. */
-static bool is_jwt(const char *text)
+bool sa_link__is_jwt(const char *text)
 {
     return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=")
         == strlen(text);
@@ -136,7 +135,7 @@ static bool read_creds(sa_link__auth_t *auth, sa_link__failure_t *failure,
     }
     auth->jwt = sa_link__creds_block(text, 0, pool);
     auth->seed = sa_link__creds_block(text, 1, pool);
-    if (!auth->jwt || !auth->seed || !is_jwt(auth->jwt)) {
+    if (!auth->jwt || !auth->seed || !sa_link__is_jwt(auth->jwt)) {
         sa_link__fail(failure, SA_EVENT_link_creds_bad, "%s: a JWT and a seed are not both there",
                       settings->creds_file);
         return false;

@@ -200,7 +200,7 @@ static bool speak(sa_link__conn_t *conn, sa_link__failure_t *failure, natsOption
     nats_ReleaseThreadMemory();
     sa_os_thread_set_name("nats-io");   /* its threads begin with our name */
     status = natsConnection_Connect(&conn->nc, options);
-    sa_os_thread_set_name("link");
+    sa_os_thread_set_name(conn->link->thread_name);
     if (status == NATS_OK) {
         conn->max_payload = info->max_payload;
         return true;
@@ -222,7 +222,7 @@ static bool subscribe(sa_link__conn_t *conn, sa_link__failure_t *failure,
 
     sa_os_thread_set_name("nats-deliver");
     status = sa_link__subscribe_all(conn);
-    sa_os_thread_set_name("link");
+    sa_os_thread_set_name(conn->link->thread_name);
     nats_ReleaseThreadMemory();
     STEP(natsConnection_FlushTimeout(conn->nc, left > 0 ? apr_time_as_msec(left) + 1 : 1));
     if (status == NATS_OK) {

@@ -96,6 +96,20 @@ void sa_link__fail_status(sa_link__failure_t *failure, natsStatus status, const 
     sa_link__fail(failure, event_of(status, text), "%s", text);
 }
 
+bool sa_link__is_refusal(const sa_link__failure_t *failure)
+{
+    switch (failure->event) {
+    case SA_EVENT_link_auth_refused:
+    case SA_EVENT_link_auth_expired:
+    case SA_EVENT_link_auth_revoked:
+    case SA_EVENT_link_creds_bad:
+    case SA_EVENT_link_secret_unreadable:
+        return true;
+    default:
+        return false;
+    }
+}
+
 const char *sa_link__last_words(void)
 {
     const char *text = nats_GetLastError(NULL);

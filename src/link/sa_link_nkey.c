@@ -1,4 +1,4 @@
-/* NKeys: the public key that belongs to a seed.
+/* NKeys: a seed, and the public key that belongs to it.
  *
  * A seed is base32 (RFC 4648, no padding) of two prefix bytes, 32 bytes of
  * Ed25519 seed and a CRC-16 (XMODEM), little end first; a public key is the
@@ -9,9 +9,10 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 
 #define SEED_BYTES 36
-#define SEED_TEXT 58
+#define SEED_TEXT SA_LINK_SEED
 #define KEY_BYTES 35
 #define RAW_BYTES 32
 #define PREFIX_SEED (18 << 3)   /* 'S' */
@@ -71,6 +72,9 @@ static void base32_encode(char *text, const unsigned char *data, size_t length)
         }
         bits &= (1u << held) - 1;
     }
+    if (held > 0) {
+        *text++ = alphabet[(bits << (5 - held)) & 31u];
+    }
     *text = '\0';
 }
 
@@ -116,5 +120,23 @@ sa_error_t *sa_link__nkey_public(char text[SA_LINK_NKEY + 1], const char *seed)
     key[KEY_BYTES - 2] = (unsigned char)(crc & 0xff);
     key[KEY_BYTES - 1] = (unsigned char)(crc >> 8);
     base32_encode(text, key, sizeof(key));
+    return SA_OK;
+}
+
+sa_error_t *sa_link__nkey_create(char seed[SA_LINK_SEED + 1])
+{
+    unsigned char data[SEED_BYTES];
+    unsigned int crc;
+
+    data[0] = PREFIX_SEED | PREFIX_USER >> 5;
+    data[1] = (PREFIX_USER & 31) << 3;
+    if (RAND_priv_bytes(data + 2, RAW_BYTES) != 1) {
+        return sa_error(SA_ERR_INTERNAL, NULL, "no random numbers for a key");
+    }
+    crc = crc16(data, SEED_BYTES - 2);
+    data[SEED_BYTES - 2] = (unsigned char)(crc & 0xff);
+    data[SEED_BYTES - 1] = (unsigned char)(crc >> 8);
+    base32_encode(seed, data, sizeof(data));
+    OPENSSL_cleanse(data, sizeof(data));
     return SA_OK;
 }

@@ -131,6 +131,9 @@ struct sa_link_t {
     void *ack_baton;
     sa_link_ack_fn_t second_ack;
     void *second_ack_baton;
+    sa_link_refused_fn_t refused;
+    void *refused_baton;
+    const char *thread_name;            /* of whoever connects */
     char inbox[sizeof("_INBOX.") + SA_LINK_INBOX_RANDOM];
     sa_link__subscription_t subs[SA_LINK_SUBSCRIPTIONS];
     int sub_count;
@@ -143,6 +146,7 @@ struct sa_link_t {
     bool stopping;                      /* (m) */
     apr_interval_time_t stop_deadline;  /* (m) */
     sa_link__settings_t *fresh;         /* (m) of a reload, not taken over yet */
+    bool renew;                         /* (m) connect anew */
     sa_link__conn_t *conn;              /* (m) while up */
     apr_int64_t max_payload;            /* (m) what the server takes, at most the cap */
     apr_pool_t *denial_pool;            /* (m) */
@@ -196,11 +200,16 @@ natsStatus sa_link__auth_apply(natsOptions *options, sa_link__auth_t *auth);
 /* The NUMBER-th (from 0) decorated block of a .creds file, in POOL; NULL if it
  * is not there. */
 const char *sa_link__creds_block(const char *text, int number, apr_pool_t *pool);
+/* Only characters of a JWT, so that it goes into a JSON string as it is? */
+bool sa_link__is_jwt(const char *text);
 
 /* sa_link_nkey.c */
 #define SA_LINK_NKEY 56
 /* The public key (U...) of SEED (SU...). */
 sa_error_t *sa_link__nkey_public(char text[SA_LINK_NKEY + 1], const char *seed) SA_MUST_CHECK;
+/* A new seed (SU...), of which the caller wipes the text. */
+#define SA_LINK_SEED 58
+sa_error_t *sa_link__nkey_create(char seed[SA_LINK_SEED + 1]) SA_MUST_CHECK;
 
 /* sa_link_tls.c */
 sa_error_t *sa_link__tls_open(apr_pool_t *pool) SA_MUST_CHECK;
@@ -242,6 +251,8 @@ void sa_link__fail(sa_link__failure_t *failure, sa_event_t event, const char *fo
 void sa_link__fail_status(sa_link__failure_t *failure, natsStatus status, const char *text);
 /* This thread's last words of nats.c, without its file and line. */
 const char *sa_link__last_words(void);
+/* Is it about who we are, so that other credentials would help? */
+bool sa_link__is_refusal(const sa_link__failure_t *failure);
 /* natsStatus -> sa_error_t, OK for NATS_OK. */
 sa_error_t *sa_link__error(natsStatus status, const char *what) SA_MUST_CHECK;
 

@@ -178,7 +178,8 @@ static void copy_urls(sa_link__settings_t *settings, const apr_array_header_t *u
         SA_LOG(link_url_skipped, SA_I("place", i + 1), SA_E(err));
         sa_error_clear(err);
     }
-    if (settings->url_count == 0) {
+    /* the platform may still bring some */
+    if (settings->url_count == 0 && (settings->auth != SA_AUTH_PLATFORM || urls->nelts > 0)) {
         SA_LOG(link_no_urls, SA_I("urls", urls->nelts));
     }
 }

@@ -176,31 +176,6 @@ SA_TEST(an_nkey_that_others_can_read_is_refused)
 
 /* ---- credentials files ------------------------------------------------------- */
 
-#define OPERATOR "{\"type\":\"operator\",\"version\":2}"
-#define ACCOUNT(connections)                                                      \
-    "{\"limits\":{\"subs\":-1,\"data\":-1,\"payload\":-1,\"imports\":-1,\"exports\":-1," \
-    "\"wildcards\":true,\"conn\":" connections ",\"leaf\":-1},\"type\":\"account\",\"version\":2}"
-#define USER(more)                                                                \
-    "{\"pub\":{},\"sub\":{},\"subs\":-1,\"data\":-1,\"payload\":-1," more         \
-    "\"type\":\"user\",\"version\":2}"
-
-typedef struct realm_t {
-    identity_t operator_;
-    identity_t account;
-    sa_test_server_t *server;
-} realm_t;
-
-static void start_realm(realm_t *realm, const char *account_claims, apr_pool_t *pool)
-{
-    identity_create(&realm->operator_, 'O');
-    identity_create(&realm->account, 'A');
-    realm->server = sa_test_server_start(apr_psprintf(
-        pool, "operator: %s\nresolver: MEMORY\nresolver_preload: { %s: %s }\n",
-        jwt_make(&realm->operator_, &realm->operator_, 0, OPERATOR, pool),
-        realm->account.public_key,
-        jwt_make(&realm->operator_, &realm->account, 0, account_claims, pool)), 0, pool);
-}
-
 static void start_creds(fixture_t *fixture, realm_t *realm, const char *creds, int mode,
                         const char *more)
 {
@@ -210,22 +185,13 @@ static void start_creds(fixture_t *fixture, realm_t *realm, const char *creds, i
         apr_psprintf(fixture->pool, "  auth:\n    creds_file: %s\n%s", path, more)));
 }
 
-static const char *make_user(realm_t *realm, apr_int64_t expires, const char *claims,
-                             apr_pool_t *pool)
-{
-    identity_t user;
-
-    identity_create(&user, 'U');
-    return creds_make(jwt_make(&realm->account, &user, expires, claims, pool), &user, pool);
-}
-
 SA_TEST(a_creds_file_is_let_in)
 {
     fixture_t *fixture = fixture_open(pool);
     realm_t realm;
 
-    start_realm(&realm, ACCOUNT("-1"), pool);
-    start_creds(fixture, &realm, make_user(&realm, 0, USER(""), pool), 0600, "");
+    realm_start(&realm, ACCOUNT("-1"), pool);
+    start_creds(fixture, &realm, realm_user(&realm, 0, USER(""), pool), 0600, "");
     expect_up(fixture);
     must_not_be_logged(fixture, "eyJ");
     no_seed_must_be_logged(fixture);
@@ -238,7 +204,7 @@ SA_TEST(creds_are_no_hindrance_to_a_server_that_wants_none)
 
     identity_create(&realm.account, 'A');
     realm.server = sa_test_server_start("", 0, pool);       /* and sends no nonce to sign */
-    start_creds(fixture, &realm, make_user(&realm, 0, USER(""), pool), 0600, "");
+    start_creds(fixture, &realm, realm_user(&realm, 0, USER(""), pool), 0600, "");
     expect_up(fixture);
 }
 
@@ -247,9 +213,10 @@ SA_TEST(type_platform_reads_the_same_file)
     fixture_t *fixture = fixture_open(pool);
     realm_t realm;
 
-    start_realm(&realm, ACCOUNT("-1"), pool);
-    start_creds(fixture, &realm, make_user(&realm, 0, USER(""), pool), 0600,
-                "    type: platform\n");
+    realm_start(&realm, ACCOUNT("-1"), pool);
+    start_creds(fixture, &realm, realm_user(&realm, 0, USER(""), pool), 0600,
+                "    type: platform\n    platform:\n      url: https://platform.invalid\n"
+                "      identity: x\n");
     expect_up(fixture);
 }
 
@@ -259,9 +226,9 @@ SA_TEST(creds_of_another_account_are_refused)
     realm_t realm;
     realm_t other;
 
-    start_realm(&realm, ACCOUNT("-1"), pool);
+    realm_start(&realm, ACCOUNT("-1"), pool);
     identity_create(&other.account, 'A');
-    start_creds(fixture, &realm, make_user(&other, 0, USER(""), pool), 0600, "");
+    start_creds(fixture, &realm, realm_user(&other, 0, USER(""), pool), 0600, "");
     expect_refusal(fixture, "link_auth_refused", "Authorization Violation");
 }
 
@@ -271,8 +238,8 @@ SA_TEST(creds_that_others_can_read_are_refused_and_taken_once_they_are_private)
     const char *creds;
     realm_t realm;
 
-    start_realm(&realm, ACCOUNT("-1"), pool);
-    creds = make_user(&realm, 0, USER(""), pool);
+    realm_start(&realm, ACCOUNT("-1"), pool);
+    creds = realm_user(&realm, 0, USER(""), pool);
     start_creds(fixture, &realm, creds, 0644, "");
     fixture_wait_log(fixture, "link_secret_unsafe", "device.creds");
     ck_assert_int_eq(fixture->ups, 0);
@@ -285,12 +252,12 @@ SA_TEST(a_named_creds_file_that_is_missing_is_an_error_and_waited_for)
     fixture_t *fixture = fixture_open(pool);
     realm_t realm;
 
-    start_realm(&realm, ACCOUNT("-1"), pool);
+    realm_start(&realm, ACCOUNT("-1"), pool);
     fixture_start(fixture, fixture_config_for(fixture, sa_test_server_url(realm.server),
         apr_psprintf(pool, "  auth:\n    creds_file: %s/device.creds\n", fixture->dir)));
     fixture_wait_log(fixture, "link_secret_unreadable", "device.creds");
     ck_assert_int_eq(fixture->ups, 0);
-    sa_test_file(fixture->dir, "device.creds", make_user(&realm, 0, USER(""), pool), 0600, pool);
+    sa_test_file(fixture->dir, "device.creds", realm_user(&realm, 0, USER(""), pool), 0600, pool);
     expect_up(fixture);
 }
 
@@ -299,7 +266,7 @@ SA_TEST(a_creds_file_without_creds_is_said)
     fixture_t *fixture = fixture_open(pool);
     realm_t realm;
 
-    start_realm(&realm, ACCOUNT("-1"), pool);
+    realm_start(&realm, ACCOUNT("-1"), pool);
     start_creds(fixture, &realm, "hello\n", 0600, "");
     expect_refusal(fixture, "link_creds_bad", "device.creds");
 }
@@ -310,7 +277,7 @@ SA_TEST(a_jwt_that_would_become_protocol_is_not_sent)
     identity_t user;
     realm_t realm;
 
-    start_realm(&realm, ACCOUNT("-1"), pool);
+    realm_start(&realm, ACCOUNT("-1"), pool);
     identity_create(&user, 'U');
     start_creds(fixture, &realm, creds_make("eyJ\",\"user\":\"x", &user, pool), 0600, "");
     expect_refusal(fixture, "link_creds_bad", "device.creds");
@@ -338,8 +305,8 @@ SA_TEST(creds_that_expire_are_said_to_have_expired)
     fixture_t *fixture = fixture_open(pool);
     realm_t realm;
 
-    start_realm(&realm, ACCOUNT("-1"), pool);
-    start_creds(fixture, &realm, make_user(&realm, apr_time_sec(apr_time_now()) + 3, USER(""),
+    realm_start(&realm, ACCOUNT("-1"), pool);
+    start_creds(fixture, &realm, realm_user(&realm, apr_time_sec(apr_time_now()) + 3, USER(""),
                                            pool), 0600, "");
     fixture_wait_ups(fixture, 1);
     fixture_wait_log(fixture, "link_auth_expired", "User Authentication Expired");
@@ -355,14 +322,14 @@ SA_TEST(trap_4_two_refused_logins_do_not_end_it)
     realm_t realm;
     realm_t other;
 
-    start_realm(&realm, ACCOUNT("-1"), pool);
+    realm_start(&realm, ACCOUNT("-1"), pool);
     identity_create(&other.account, 'A');
-    start_creds(fixture, &realm, make_user(&other, 0, USER(""), pool), 0600, "");
+    start_creds(fixture, &realm, realm_user(&other, 0, USER(""), pool), 0600, "");
     while (sa_stats_read(SA_STAT_link_connect_failures) < before + 4) {
         apr_sleep(apr_time_from_msec(5));
     }
     /* New credentials in the same place: no reload is needed. */
-    sa_test_file(fixture->dir, "device.creds", make_user(&realm, 0, USER(""), pool), 0600, pool);
+    sa_test_file(fixture->dir, "device.creds", realm_user(&realm, 0, USER(""), pool), 0600, pool);
     expect_up(fixture);
 }
 
@@ -374,8 +341,8 @@ SA_TEST(a_full_account_is_told_from_a_full_server)
     sa_link_t *first;
     realm_t realm;
 
-    start_realm(&realm, ACCOUNT("1"), pool);
-    start_creds(fixture, &realm, make_user(&realm, 0, USER(""), pool), 0600, "");
+    realm_start(&realm, ACCOUNT("1"), pool);
+    start_creds(fixture, &realm, realm_user(&realm, 0, USER(""), pool), 0600, "");
     fixture_wait_ups(fixture, 1);
     SA_ASSERT_OK(sa_link_create(&first, pool));
     SA_ASSERT_OK(sa_link_start(first, fixture_config_for(

@@ -116,3 +116,22 @@ const char *creds_make(const char *jwt, const identity_t *user, apr_pool_t *pool
                        "\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n",
                        user->seed, "\n------END USER NKEY SEED------\n", NULL);
 }
+
+void realm_start(realm_t *realm, const char *account_claims, apr_pool_t *pool)
+{
+    identity_create(&realm->operator_, 'O');
+    identity_create(&realm->account, 'A');
+    realm->server = sa_test_server_start(apr_psprintf(
+        pool, "operator: %s\nresolver: MEMORY\nresolver_preload: { %s: %s }\n",
+        jwt_make(&realm->operator_, &realm->operator_, 0, OPERATOR, pool),
+        realm->account.public_key,
+        jwt_make(&realm->operator_, &realm->account, 0, account_claims, pool)), 0, pool);
+}
+
+const char *realm_user(realm_t *realm, apr_int64_t expires, const char *claims, apr_pool_t *pool)
+{
+    identity_t user;
+
+    identity_create(&user, 'U');
+    return creds_make(jwt_make(&realm->account, &user, expires, claims, pool), &user, pool);
+}

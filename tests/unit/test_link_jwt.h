@@ -6,6 +6,8 @@
 #include <apr.h>
 #include <apr_pools.h>
 
+#include "sa_test_server.h"
+
 typedef struct identity_t {
     unsigned char secret[32];
     char seed[59];
@@ -20,5 +22,23 @@ const char *jwt_make(const identity_t *issuer, const identity_t *subject, apr_in
                      const char *claims, apr_pool_t *pool);
 /* The text of a .creds file. */
 const char *creds_make(const char *jwt, const identity_t *user, apr_pool_t *pool);
+
+#define OPERATOR "{\"type\":\"operator\",\"version\":2}"
+#define ACCOUNT(connections)                                                      \
+    "{\"limits\":{\"subs\":-1,\"data\":-1,\"payload\":-1,\"imports\":-1,\"exports\":-1," \
+    "\"wildcards\":true,\"conn\":" connections ",\"leaf\":-1},\"type\":\"account\",\"version\":2}"
+#define USER(more)                                                                \
+    "{\"pub\":{},\"sub\":{},\"subs\":-1,\"data\":-1,\"payload\":-1," more         \
+    "\"type\":\"user\",\"version\":2}"
+
+/* A server that knows one account. */
+typedef struct realm_t {
+    identity_t operator_;
+    identity_t account;
+    sa_test_server_t *server;
+} realm_t;
+void realm_start(realm_t *realm, const char *account_claims, apr_pool_t *pool);
+/* The .creds of a new user of it. */
+const char *realm_user(realm_t *realm, apr_int64_t expires, const char *claims, apr_pool_t *pool);
 
 #endif
