@@ -3,6 +3,8 @@
 #ifndef SA_AGENT_H
 #define SA_AGENT_H
 
+#include <stdbool.h>
+
 #include <apr_pools.h>
 
 #include "sa_config.h"
@@ -16,6 +18,12 @@ sa_error_t *sa_agent_run(sa_config_t *config, apr_pool_t *config_pool,
 
 /* Open the log as CONFIG says; again after a reload. */
 sa_error_t *sa_agent_open_log(const sa_config_t *config, apr_pool_t *pool) SA_MUST_CHECK;
+
+/* One visit to the platform for a person, in the foreground, logged to standard error; FORCE:
+ * by password, and all of it anew.  The error is of what comes before the visit. */
+struct sa_bootstrap_result_t;
+sa_error_t *sa_agent_bootstrap(struct sa_bootstrap_result_t *result, const sa_config_t *config,
+                               bool force, apr_pool_t *pool) SA_MUST_CHECK;
 
 /* "libcurl/7.88.1 ...", one library a line, for `version`. */
 const char *sa_agent_libraries(apr_pool_t *pool);

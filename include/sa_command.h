@@ -9,6 +9,8 @@
 #ifndef SA_COMMAND_H
 #define SA_COMMAND_H
 
+#include <stdbool.h>
+
 #include <apr_pools.h>
 #include <apr_time.h>
 
@@ -25,6 +27,12 @@ typedef struct sa_commands_t sa_commands_t;
  * them before the link starts. */
 sa_error_t *sa_commands_create(sa_commands_t **commands, struct sa_link_t *link,
                                const sa_config_t *config, apr_pool_t *pool) SA_MUST_CHECK;
+/* How to have new credentials made, and what to do once it is answered; in a worker's thread,
+ * before the start.  Without it rotate_creds says that nobody can. */
+typedef sa_error_t *(*sa_commands_rotate_fn_t)(void *baton, bool *changed);
+typedef void (*sa_commands_renew_fn_t)(void *baton);
+void sa_commands_on_rotate(sa_commands_t *commands, sa_commands_rotate_fn_t rotate,
+                           sa_commands_renew_fn_t renew, void *baton);
 sa_error_t *sa_commands_start(sa_commands_t *commands) SA_MUST_CHECK;
 /* Take over new settings. */
 void sa_commands_reload(sa_commands_t *commands, const sa_config_t *config);

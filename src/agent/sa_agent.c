@@ -5,6 +5,7 @@
 
 #include <apr_strings.h>
 
+#include "sa_agent_identity.h"
 #include "sa_agent_private.h"
 #include "sa_command.h"
 #include "sa_link.h"
@@ -36,6 +37,8 @@ typedef struct agent_t {
     sa_outbox_t *outbox;
     sa_tasks_t *tasks;
     sa_commands_t *commands;
+    sa_agent__identity_t *identity;
+    bool again;                 /* from the beginning, with what the platform has set */
 } agent_t;
 
 /* ---- the rooms ------------------------------------------------------------ */
@@ -108,6 +111,24 @@ static sa_error_t *reload_log(agent_t *agent)
     return sa_agent_open_log(agent->config, agent->pool);
 }
 
+static sa_error_t *start_identity(agent_t *agent)
+{
+    sa_agent__identity_start(agent->identity, agent->config);
+    return SA_OK;
+}
+
+/* It has the new configuration already: reload(). */
+static sa_error_t *reload_identity(agent_t *agent)
+{
+    sa_agent__identity_reload(agent->identity, agent->config, NULL, true);
+    return SA_OK;
+}
+
+static void stop_identity(agent_t *agent)
+{
+    sa_agent__identity_stop(agent->identity);
+}
+
 typedef struct room_t {
     const char *name;
     sa_option_room_t options;
@@ -125,6 +146,9 @@ static const room_t rooms[] = {
     {"tasks",    SA_ROOM_TASK,    start_tasks,    reload_tasks,    stop_tasks},
     /* health names the tasks that are on */
     {"commands", SA_ROOM_COMMAND | SA_ROOM_TASK, start_commands, reload_commands, stop_commands},
+    /* whom the bus and the platform know us as; nats.auth.type is the link's */
+    {"identity", SA_ROOM_IDENTITY | SA_ROOM_LINK, start_identity, reload_identity,
+     stop_identity},
 };
 #define ROOM_COUNT (sizeof(rooms) / sizeof(rooms[0]))
 
@@ -171,6 +195,9 @@ static sa_error_t *create_rooms(agent_t *agent)
     SA_TRY(sa_tasks_create(&agent->tasks, agent->outbox, agent->pool));
     SA_TRY(sa_commands_create(&agent->commands, agent->link, agent->config, agent->pool));
     sa_outbox_on_edge(agent->outbox, on_edge, agent);
+    sa_agent__identity_create(&agent->identity, agent->link, agent->pool);
+    sa_commands_on_rotate(agent->commands, sa_agent__identity_rotate, sa_agent__identity_renew,
+                          agent->identity);
     return SA_OK;
 }
 
@@ -238,7 +265,19 @@ static void reload_rooms(agent_t *agent, unsigned int changed)
     }
 }
 
-static void reload(agent_t *agent)
+/* What only a restart can change is for a person to decide; but where the platform changed
+ * it, nobody is there: everything begins again, in this process. */
+static void judge_restart(agent_t *agent, const char *needs_restart, bool from_platform)
+{
+    if (*needs_restart && from_platform) {
+        SA_LOG(agent_again, SA_S("settings", needs_restart));
+        agent->again = true;
+    } else if (*needs_restart) {
+        SA_LOG(config_needs_restart, SA_S("settings", needs_restart));
+    }
+}
+
+static void reload(agent_t *agent, bool from_platform)
 {
     apr_pool_t *pool = sa_pool_create_root();
     apr_pool_t *old_pool = agent->config_pool;
@@ -256,27 +295,34 @@ static void reload(agent_t *agent)
         return;
     }
     changed = sa_config_compare(&needs_restart, agent->config, config, pool);
-    if (*needs_restart) {
-        SA_LOG(config_needs_restart, SA_S("settings", needs_restart));
+    judge_restart(agent, needs_restart, from_platform);
+    if (!agent->again) {
+        sa_config_keep_fixed(config, agent->config, pool);
     }
-    sa_config_keep_fixed(config, agent->config, pool);
     log_peculiarities(config, pool);
     agent->config = config;
     agent->config_pool = pool;
-    reload_rooms(agent, changed);
-    apr_pool_destroy(old_pool);
+    if (!agent->again) {
+        reload_rooms(agent, changed);
+    }
+    sa_agent__identity_reload(agent->identity, config, old_pool, false);
     SA_LOG(config_reloaded);
 }
 
 /* ---- life ----------------------------------------------------------------- */
 
 /* How long the main thread may sleep: until the service manager wants to hear
- * from us, else for ever. */
-static apr_interval_time_t next_look(void)
+ * from us or the platform is to be visited, else for ever. */
+static apr_interval_time_t next_look(const agent_t *agent)
 {
     apr_interval_time_t interval = sa_os_notify_interval();
+    apr_interval_time_t due = sa_agent__identity_due(agent->identity);
+    apr_interval_time_t alive = interval > 0 ? sa_time_mono() + interval / 2 : SA_OS_NEVER;
 
-    return interval > 0 ? sa_time_mono() + interval / 2 : SA_OS_NEVER;
+    if (alive == SA_OS_NEVER || due == SA_OS_NEVER) {
+        return alive == SA_OS_NEVER ? due : alive;
+    }
+    return alive < due ? alive : due;
 }
 
 /* Without a word to the service manager it starts us again: that is the cure
@@ -294,17 +340,20 @@ static void say_alive(void)
 
 static void live(agent_t *agent)
 {
-    for (;;) {
-        switch (sa_os_daemon_wait(next_look())) {
+    while (!agent->again) {
+        switch (sa_os_daemon_wait(next_look(agent))) {
         case SA_OS_REQUEST_STOP:
             return;
         case SA_OS_REQUEST_RELOAD:
             sa_os_notify_reloading();
-            reload(agent);
+            reload(agent, false);
             sa_os_notify_ready(NULL);
             break;
         case SA_OS_REQUEST_NONE:
             say_alive();
+            if (sa_agent__identity_look(agent->identity)) {
+                reload(agent, true);
+            }
             break;
         }
     }
@@ -326,11 +375,29 @@ static sa_error_t *run(agent_t *agent)
     sa_os_notify_ready("Connecting");
     SA_LOG(agent_ready);
     live(agent);
-    SA_LOG(agent_stopping);
-    sa_os_notify_stopping();
-    sa_os_daemon_kill_after(2 * agent->config->nats_drain_timeout + STOP_GRACE);
+    if (!agent->again) {
+        SA_LOG(agent_stopping);
+        sa_os_notify_stopping();
+        sa_os_daemon_kill_after(2 * agent->config->nats_drain_timeout + STOP_GRACE);
+    }
     stop_rooms(agent, ROOM_COUNT);
     return SA_OK;
+}
+
+/* The rooms, as often as the platform changes what they cannot change while they run. */
+static sa_error_t *run_rooms(agent_t *agent)
+{
+    apr_pool_t *pool = agent->pool;
+    sa_error_t *err;
+
+    do {
+        agent->again = false;
+        agent->pool = sa_pool_create(pool);
+        err = run(agent);
+        apr_pool_destroy(agent->pool);
+    } while (!err && agent->again);
+    agent->pool = pool;
+    return err;
 }
 
 sa_error_t *sa_agent_run(sa_config_t *config, apr_pool_t *config_pool,
@@ -349,7 +416,7 @@ sa_error_t *sa_agent_run(sa_config_t *config, apr_pool_t *config_pool,
     log_peculiarities(config, pool);
     SA_TRY_MSG(sa_os_exec_open(pool), "cannot prepare for running commands");
     SA_TRY(sa_agent__open_libraries());
-    err = run(&agent);
+    err = run_rooms(&agent);
     sa_agent__close_libraries();
     if (!err) {
         SA_LOG(agent_stopped);

@@ -4,7 +4,9 @@
 #include <cjson/cJSON.h>
 
 #include "sa_agent.h"
+#include "sa_agent_identity.h"
 #include "sa_agent_private.h"
+#include "sa_bootstrap.h"
 #include "sa_http.h"
 #include "sa_link.h"
 #include "sa_spool.h"
@@ -19,6 +21,19 @@ void sa_agent__close_libraries(void)
 {
     sa_link_library_close();
     sa_http_library_close();
+}
+
+sa_error_t *sa_agent_bootstrap(sa_bootstrap_result_t *result, const sa_config_t *config,
+                               bool force, apr_pool_t *pool)
+{
+    sa_bootstrap_bus_t bus;
+
+    SA_TRY(sa_agent__open_libraries());
+    sa_agent__identity_bus(&bus, config);
+    sa_bootstrap_visit(result, config, force ? SA_BOOTSTRAP_LOGIN : SA_BOOTSTRAP_SYNC, &bus, NULL,
+                       pool);
+    sa_agent__close_libraries();
+    return SA_OK;
 }
 
 const char *sa_agent_libraries(apr_pool_t *pool)

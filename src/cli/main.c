@@ -23,19 +23,22 @@ static const subcommand_t subcommands[] = {
     {"run",          sa_cli_run,          "run in the foreground until SIGTERM; SIGHUP reloads"},
     {"check-config", sa_cli_check_config, "read the configuration and say what is wrong with it"},
     {"config show",  sa_cli_config_show,  "print every setting and where it comes from"},
+    {"bootstrap",    sa_cli_bootstrap,    "log in to the platform and fetch what it has for us"},
+    {"keygen",       sa_cli_keygen,       "make an NKey here and print its public part"},
     {"exec-list",    sa_cli_exec_list,    "print what this machine would run when asked, and how"},
     {"polkit",       sa_cli_polkit,       "print polkit's rule for commands.allowed_services"},
     {"version",      sa_cli_version,      "print the versions of the agent and its libraries"},
 };
 #define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
 
-enum { OPTION_JSON = 256, OPTION_USER };
+enum { OPTION_JSON = 256, OPTION_USER, OPTION_FORCE };
 
 static const apr_getopt_option_t getopt_options[] = {
     {"config", 'c', 1, "FILE      read this configuration instead of the system's"},
     {"set", 's', 1, "KEY=VALUE    set one option, above every file; may be repeated"},
     {"json", OPTION_JSON, 0, "            print JSON (check-config, config show, version)"},
     {"user", OPTION_USER, 1, "NAME        whom the rule is for (polkit)"},
+    {"force", OPTION_FORCE, 0, "           log in by password, fetch all anew (bootstrap)"},
     {"help", 'h', 0, "            print this"},
     {NULL, 0, 0, NULL},
 };
@@ -104,6 +107,9 @@ static int read_options(sa_cli_options_t *options, apr_getopt_t *getopt, apr_poo
         case OPTION_USER:
             options->user = argument;
             break;
+        case OPTION_FORCE:
+            options->force = true;
+            break;
         case 'h':
             print_usage(stdout);
             return SA_EXIT_OK;
@@ -117,7 +123,7 @@ static int read_options(sa_cli_options_t *options, apr_getopt_t *getopt, apr_poo
 
 static int run_main(int argc, const char *const *argv, apr_pool_t *pool)
 {
-    sa_cli_options_t options = {{NULL, NULL}, false, NULL};
+    sa_cli_options_t options = {.source = {NULL, NULL}};
     apr_getopt_t *getopt;
     const subcommand_t *subcommand;
     const char *words;

@@ -19,6 +19,7 @@ typedef struct sa_cli_options_t {
     sa_config_source_t source;      /* --config and --set */
     bool json;                      /* --json */
     const char *user;               /* --user, or NULL */
+    bool force;                     /* --force */
 } sa_cli_options_t;
 
 /* A subcommand; returns the exit code. */
@@ -29,6 +30,8 @@ int sa_cli_check_config(const sa_cli_options_t *options, apr_pool_t *pool);
 int sa_cli_config_show(const sa_cli_options_t *options, apr_pool_t *pool);
 int sa_cli_exec_list(const sa_cli_options_t *options, apr_pool_t *pool);
 int sa_cli_polkit(const sa_cli_options_t *options, apr_pool_t *pool);
+int sa_cli_bootstrap(const sa_cli_options_t *options, apr_pool_t *pool);
+int sa_cli_keygen(const sa_cli_options_t *options, apr_pool_t *pool);
 int sa_cli_version(const sa_cli_options_t *options, apr_pool_t *pool);
 
 /* Load the configuration and print what is wrong with it to standard error.

@@ -46,6 +46,8 @@ static const sa_command_row_t table[] = {
     { .name = "service", .run = sa_command__service, .flags = SA_COMMAND_BEGINS,
       .told = { "action", "service_name" },
       .doc = "Start, stop, restart or reload an allowed service, or say how it is." },
+    { .name = "rotate_creds", .run = sa_command__rotate_creds, .flags = SA_COMMAND_ANY_BODY,
+      .doc = "Have the platform make new credentials, and use them." },
     { .name = "cancel", .run = sa_command__cancel, .flags = SA_COMMAND_QUICK,
       .doc = "End a request of one's own." },
 };
@@ -83,6 +85,7 @@ static apr_array_header_t *list_tasks(const sa_config_t *config, apr_pool_t *poo
     add_text(tasks, config->exporters->nelts > 0, "exporters");
     add_text(tasks, config->services_enabled && config->services->nelts > 0, "service_check");
     add_text(tasks, config->inventory_enabled, "inventory");
+    add_text(tasks, config->nats_auth_type == SA_AUTH_PLATFORM, "creds_sync");
     return tasks;
 }
 
@@ -106,6 +109,7 @@ static apr_array_header_t *list_own_paths(const sa_config_t *config, apr_pool_t 
     const char *const single[] = {
         config->paths_state, config->paths_runtime, config->log_file, config->audit_file,
         config->nats_creds_file, config->nats_nkey_file, config->nats_tls_key_file,
+        config->platform_session_file, config->nebula_config_file,
         sa_os_path_config(pool), sa_os_path_go_config(), sa_os_path_credentials(pool)
     };
 
@@ -155,6 +159,8 @@ static sa_error_t *fill_settings(sa_command_settings_t *settings, const sa_confi
     settings->code = apr_pstrdup(pool, config->code);
     settings->location = apr_pstrdup(pool, config->location);
     settings->subject_prefix = apr_pstrdup(pool, config->subject_prefix);
+    settings->auth_type = sa_config_text(config, "nats.auth.type", pool);
+    settings->platform = config->nats_auth_type == SA_AUTH_PLATFORM;
     settings->reply_prefixes = copy_list(config->reply_prefixes, pool);
     settings->enabled_tasks = list_tasks(config, pool);
     settings->own_paths = list_own_paths(config, pool);
@@ -514,6 +520,14 @@ sa_error_t *sa_commands_create(sa_commands_t **result, sa_link_t *link, const sa
     say_containment(commands, config);
     *result = commands;
     return SA_OK;
+}
+
+void sa_commands_on_rotate(sa_commands_t *commands, sa_commands_rotate_fn_t rotate,
+                           sa_commands_renew_fn_t renew, void *baton)
+{
+    commands->rotate = rotate;
+    commands->renew = renew;
+    commands->rotate_baton = baton;
 }
 
 sa_error_t *sa_commands_start(sa_commands_t *commands)

@@ -398,6 +398,9 @@ void sa_command__call_run(sa_call_t *call)
         sa_command__answer(call, err);
         sa_command__stream_end(call);
     }
+    if (call->renews) {
+        call->commands->renew(call->commands->rotate_baton);
+    }
     sa_error_clear(err);
 }
 

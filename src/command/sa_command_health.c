@@ -98,6 +98,22 @@ static void add_tasks(cJSON *json)
     add_stat(tasks, "inventory_failures", SA_STAT_inventory_failures);
 }
 
+/* Of the platform, where it is asked at all. */
+static void add_platform(cJSON *json, const sa_command_settings_t *settings)
+{
+    cJSON *platform;
+
+    if (!settings->platform) {
+        return;
+    }
+    platform = cJSON_AddObjectToObject(json, "platform");
+    add_stat_text(platform, "state", SA_STAT_TEXT_identity_state);
+    add_stat_text(platform, "error", SA_STAT_TEXT_identity_error);
+    add_stat_time(platform, "last_sync", SA_STAT_identity_synced_at);
+    add_stat_time(platform, "next_sync", SA_STAT_identity_due_at);
+    add_stat_time(platform, "session_expires", SA_STAT_identity_session_expires);
+}
+
 /* How old the oldest report is; 0 for one from the future: the clock was wrong once. */
 static void add_age(cJSON *json, const char *name, sa_stat_t stat)
 {
@@ -181,6 +197,7 @@ sa_error_t *sa_command__health(sa_call_t *call)
     cJSON_AddStringToObject(call->reply, "status", sa_health_name(sa_stats_health()));
     add_agent(call->reply, call->pool);
     add_nats(call->reply);
+    add_platform(call->reply, call->settings);
     add_tasks(call->reply);
     add_delivery(call->reply);
     add_config(call->reply, call->settings, call->pool);

@@ -33,6 +33,8 @@ typedef struct sa_command_settings_t {
     const char *code;
     const char *location;
     const char *subject_prefix;
+    const char *auth_type;                  /* nats.auth.type, as it is written */
+    bool platform;                          /* the credentials are the platform's */
     apr_array_header_t *reply_prefixes;     /* of const char * */
     apr_array_header_t *enabled_tasks;      /* of const char * */
     const struct sa_command_policy_t *policy;
@@ -91,6 +93,7 @@ typedef struct sa_call_t {
     bool headers;               /* there are some, and not too many */
     bool id_given;              /* by the requester */
     bool begun;                 /* there is a line in the audit file */
+    bool renews;                /* once answered, connect anew */
     const char *what;           /* for the audit file, and so are these two */
     const char *as;
     const char *outcome;        /* NULL: as the error says, or "success" */
@@ -161,6 +164,9 @@ struct sa_commands_t {
     struct sa_command__ids_t *ids;  /* dispatcher only */
     sa_command_audit_t *audit;
     const char *user;               /* that we run as, for people */
+    sa_commands_rotate_fn_t rotate; /* or NULL */
+    sa_commands_renew_fn_t renew;
+    void *rotate_baton;
     bool containment_said;          /* the main thread only */
     sa_os_thread_t *dispatcher;
     sa_pulse_t *pulse;
@@ -297,5 +303,6 @@ sa_error_t *sa_command__cancel(sa_call_t *call);
 sa_error_t *sa_command__exec(sa_call_t *call);
 sa_error_t *sa_command__logs(sa_call_t *call);
 sa_error_t *sa_command__service(sa_call_t *call);
+sa_error_t *sa_command__rotate_creds(sa_call_t *call);
 
 #endif
