@@ -26,7 +26,7 @@
 set -eu
 LC_ALL=C
 export LC_ALL
-unset NATS_URL
+unset NATS_URL NATS_CREDS
 
 TOP=${0%/*}
 until [ -f "$TOP/tests/lib.sh" ]; do
@@ -43,6 +43,7 @@ export LSAN_OPTIONS
 AGENT=$BUILD/stone-age-agent
 WAIT_FACTOR=${WAIT_FACTOR:-1}
 PATH=$TOP/build/deps/usr/sbin:$TOP/build/deps/usr/bin:$TOP/build/deps/prometheus/usr/bin:$PATH
+PATH=$TOP/build/deps/pocketbase/bin:$TOP/build/deps/nginx/usr/sbin:$PATH
 PATH=$PATH:/usr/sbin:/sbin
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/stone-age.XXXXXX")
 STATE=$WORK/state
@@ -458,11 +459,11 @@ thaw_nats()
     kill -CONT "$NATS_PID"
 }
 
-# bus ...: the client of tests/tools, at $NATS_URL (which the agent does not see:
-# it can hold a password).
+# bus ...: the client of tests/tools, at $NATS_URL with $NATS_CREDS if there is one (the
+# agent sees neither: they can hold a password).
 bus()
 {
-    NATS_URL=${NATS_URL:-} "$BUILD/tests/tools/bus" "$@"
+    NATS_URL=${NATS_URL:-} NATS_CREDS=${NATS_CREDS:-} "$BUILD/tests/tools/bus" "$@"
 }
 
 # listen FILE SUBJECT [OPTION...]: write what comes on SUBJECT to FILE from now on;
@@ -473,7 +474,7 @@ listen()
     shift
     : >"$_file"
     : >"$_file.errors"
-    NATS_URL=$NATS_URL "$BUILD/tests/tools/bus" sub "$@" >"$_file" 2>"$_file.errors" 3>&- </dev/null &
+    NATS_URL=$NATS_URL NATS_CREDS=${NATS_CREDS:-} "$BUILD/tests/tools/bus" sub "$@" >"$_file" 2>"$_file.errors" 3>&- </dev/null &
     LISTENER=$!
     _pids="$_pids $LISTENER"
     wait_for 10 grep -q '^bus: listening' "$_file.errors" || die "cannot listen: $(cat "$_file.errors")"
@@ -575,6 +576,154 @@ fetch()
 {
     python3 -c 'import sys, urllib.request
 sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], timeout=60).read())' "$1"
+}
+
+# ---- the platform ----------------------------------------------------------------
+
+# start_platform: a PocketBase with the platform's collections and a nats-server whose
+# identities it makes (tests/tools/mini_platform.py): PLATFORM, its folder; PLATFORM_URL,
+# PLATFORM_PORT, PLATFORM_PID, PLATFORM_LOG; NATS_URL and NATS_PORT; NATS_CREDS, with
+# which `bus` may do anything.  There are a stream TELEMETRY and a bucket twin.
+start_platform()
+{
+    PLATFORM=$WORK/platform
+    PLATFORM_LOG=$WORK/platform.log
+    for _program in pocketbase nats-server; do
+        command -v $_program >/dev/null || die "there is no $_program: run tests/setup"
+    done
+    spawn "$PLATFORM_LOG" python3 "$TOP/tests/tools/mini_platform.py" serve "$PLATFORM"
+    PLATFORM_PID=$SPAWNED
+    wait_for 60 _platform_answers >/dev/null || true
+    has_line "$PLATFORM_LOG" '^Listening' || die "the platform does not start"
+    PLATFORM_URL=$(jq -r .url "$PLATFORM/platform.json")
+    PLATFORM_PORT=${PLATFORM_URL##*:}
+    NATS_URL=$(jq -r .nats_url "$PLATFORM/platform.json")
+    NATS_PORT=${NATS_URL##*:}
+    NATS_CREDS=$PLATFORM/admin.creds
+}
+
+_platform_answers()
+{
+    has_line "$PLATFORM_LOG" '^Listening' || _ended "$PLATFORM_PID"
+}
+
+# platform VERB [ARGUMENT...]: what the operator does (mini_platform.py has the list).
+platform()
+{
+    python3 "$TOP/tests/tools/mini_platform.py" ctl "$PLATFORM" "$@"
+}
+
+# start_liar SCRIPT [CERTIFICATE KEY]: what no honest platform would answer
+# (tests/tools/liar.py): LIAR_URL, LIAR_PID, LIAR_LOG (each request, as JSON).
+start_liar()
+{
+    LIAR_LOG=$WORK/liar.log
+    : >"$LIAR_LOG"
+    spawn "$LIAR_LOG" python3 "$TOP/tests/tools/liar.py" "$@"
+    LIAR_PID=$SPAWNED
+    wait_for 20 has_line "$LIAR_LOG" '^Listening' || die "the liar does not start"
+    LIAR_URL=http${2:+s}://127.0.0.1:$(sed -n 's/^Listening on //p' "$LIAR_LOG")
+}
+
+# liar FILTER: what jq makes of each request that the liar had.
+liar()
+{
+    sed -n '/^{/p' "$LIAR_LOG" | jq -r "$1"
+}
+
+# authority NAME: a CA, in $WORK/NAME.pem and NAME.key.
+authority()
+{
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
+        -subj "/CN=$1" -keyout "$WORK/$1.key" -out "$WORK/$1.pem" 2>>"$WORK/openssl.txt"
+}
+
+# certificate NAME CA SUBJECT_ALT_NAME [DAYS]: $WORK/NAME.pem and NAME.key.
+certificate()
+{
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
+        -keyout "$WORK/$1.key" -out "$WORK/$1.csr" 2>>"$WORK/openssl.txt"
+    echo "subjectAltName = $3" >"$WORK/$1.ext"
+    openssl x509 -req -in "$WORK/$1.csr" -CA "$WORK/$2.pem" -CAkey "$WORK/$2.key" \
+        -CAcreateserial -days "${4:-2}" -extfile "$WORK/$1.ext" -out "$WORK/$1.pem" \
+        2>>"$WORK/openssl.txt"
+}
+
+# pin CERTIFICATE: the SHA-256 of its public key, in base64.
+pin()
+{
+    openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform DER |
+        openssl dgst -sha256 -binary | base64
+}
+
+# start_front PORT: nginx before http://127.0.0.1:PORT, by HTTPS with certificates of
+# $FRONT_CA: FRONT_GOOD; and with others: FRONT_SELF_SIGNED, FRONT_EXPIRED,
+# FRONT_WRONG_NAME; FRONT_OLD speaks TLS 1.1 at most.  Each is a URL; FRONT_PIN the
+# public key of the good one (front.pem).  FRONT_LOG has what it complained of.
+start_front()
+{
+    command -v nginx >/dev/null || die "there is no nginx: run tests/setup"
+    FRONT_LOG=$WORK/front.log
+    FRONT_CA=$WORK/front-ca.pem
+    authority front-ca
+    authority front-self-signed
+    certificate front front-ca IP:127.0.0.1,DNS:localhost
+    certificate front-expired front-ca IP:127.0.0.1,DNS:localhost -1
+    certificate front-wrong-name front-ca DNS:elsewhere.example
+    FRONT_PIN=$(pin "$WORK/front.pem")
+    _turn=1
+    until _try_front "$1"; do
+        _turn=$((_turn + 1))
+        [ $_turn -le 5 ] || die "nginx does not start"
+    done
+}
+
+# _front NAME CERTIFICATE [PROTOCOLS]: one server of nginx's config; sets FRONT_NAME.
+_front()
+{
+    _port=$(free_port)
+    eval "FRONT_$1=https://127.0.0.1:$_port"
+    cat <<END
+    server {
+        listen 127.0.0.1:$_port ssl;
+        ssl_certificate $WORK/$2.pem;
+        ssl_certificate_key $WORK/$2.key;
+        ssl_protocols ${3:-TLSv1.2 TLSv1.3};
+        ${3:+ssl_ciphers DEFAULT@SECLEVEL=0;}
+        location / { proxy_pass http://127.0.0.1:$_backend; }
+    }
+END
+}
+
+_try_front()
+{
+    _backend=$1
+    _folder=$WORK/front
+    mkdir -p "$_folder"
+    {
+        echo "pid $_folder/pid; events { worker_connections 64; }"
+        echo "http {"
+        echo "    access_log off; server_tokens off; client_max_body_size 1m;"
+        for _name in client_body proxy fastcgi uwsgi scgi; do
+            echo "    ${_name}_temp_path $_folder/$_name;"
+        done
+        _front GOOD front
+        _front SELF_SIGNED front-self-signed
+        _front EXPIRED front-expired
+        _front WRONG_NAME front-wrong-name
+        _front OLD front TLSv1.1
+        echo "}"
+    } >"$_folder/nginx.conf"
+    spawn "$FRONT_LOG" nginx -e stderr -p "$_folder" -c "$_folder/nginx.conf" \
+        -g 'daemon off; master_process off;'
+    FRONT_PID=$SPAWNED
+    wait_for 10 _front_answers >/dev/null || true
+    alive "$FRONT_PID" && _front_answers
+}
+
+_front_answers()
+{
+    _ended "$FRONT_PID" || curl -s -o "$WORK/.output" --cacert "$FRONT_CA" "$FRONT_GOOD/"
 }
 
 # ---- is anything lost? -----------------------------------------------------------

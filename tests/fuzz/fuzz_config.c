@@ -1,4 +1,4 @@
-/* libFuzzer entry: any bytes as a configuration file, and as --set. */
+/* libFuzzer entry: any bytes as a configuration file, as --set, and as what the platform sets. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +65,29 @@ static void load_set(const char *text, apr_pool_t *pool)
     sa_error_clear(err);
 }
 
+/* As metadata.agent of the platform: what is kept is kept again. */
+static void keep_remote(const char *text, size_t size, apr_pool_t *pool)
+{
+    cJSON *json;
+    const char *ignored;
+    const char *kept;
+    sa_error_t *err = sa_json_parse(&json, text, size, pool);
+
+    if (err) {
+        sa_error_clear(err);
+        return;
+    }
+    kept = sa_config_remote_text(&ignored, json, json->child, pool);
+    if (strlen(kept) > SA_CONFIG__REMOTE_BYTES || strlen(ignored) > 4096) {
+        abort();
+    }
+    sa_error_clear(sa_json_parse(&json, kept, strlen(kept), pool));
+    if (!json || strcmp(kept, sa_config_remote_text(&ignored, json, NULL, pool)) != 0
+        || ignored[0]) {
+        abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool ready;
@@ -81,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     err = sa_config__load_memory(&config, &complaints, "fuzz", (const char *)data, size, pool);
     check(config, complaints, err != NULL, pool);
     sa_error_clear(err);
+    keep_remote((const char *)data, size, pool);
     load_set(apr_pstrmemdup(pool, (const char *)data, size), pool);
     apr_pool_destroy(pool);
     return 0;

@@ -3,23 +3,6 @@
 . "${0%/*}/../lib.sh"
 story "An exporter that wants a client certificate, and a token that is renewed"
 
-# authority NAME: a CA, in NAME.pem and NAME.key.
-authority()
-{
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
-        -subj "/CN=$1" -keyout "$WORK/$1.key" -out "$WORK/$1.pem" 2>>"$WORK/openssl.txt"
-}
-
-# certificate NAME CA SUBJECT_ALT_NAME
-certificate()
-{
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
-        -keyout "$WORK/$1.key" -out "$WORK/$1.csr" 2>>"$WORK/openssl.txt"
-    echo "subjectAltName = $3" >"$WORK/$1.ext"
-    openssl x509 -req -in "$WORK/$1.csr" -CA "$WORK/$2.pem" -CAkey "$WORK/$2.key" \
-        -CAcreateserial -days 2 -extfile "$WORK/$1.ext" -out "$WORK/$1.pem" 2>>"$WORK/openssl.txt"
-}
-
 authority theirs
 authority foreign
 certificate server theirs IP:127.0.0.1

@@ -59,6 +59,7 @@ commands:
     - {name: waits, run: [sleep, "600"], timeout: 10m}
 END
 start_agent "$WORK/agent.yaml"
+check "the agent answers" wait_for 30 sh -c "'$BUILD/tests/tools/bus' -s '$NATS_URL' req agents.t1.cmd.ping"
 
 # ask COMMAND BODY [OPTION...]: ANSWER and its HEADERS.
 ask()

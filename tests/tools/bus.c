@@ -45,7 +45,7 @@ static const command_t commands[] = {
 
 static const char option_help[] =
     "  -s URL                 the server; $NATS_URL, else nats://127.0.0.1:4222\n"
-    "  --creds FILE           or --user NAME --password TEXT\n"
+    "  --creds FILE           ($NATS_CREDS), or --user NAME --password TEXT\n"
     "  --tls-ca FILE          TLS, with this authority\n"
     "  -n COUNT  -t SECONDS   how many, how long (req: 1, 5; sub: no end)\n"
     "  --until-empty          req: all answers, up to one without data (implies -n 0)\n"
@@ -313,9 +313,14 @@ static int read_arguments(bus_options_t *options, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    bus_options_t options = {.url = getenv("NATS_URL"), .count = -1, .seconds = -1};
+    bus_options_t options = {
+        .url = getenv("NATS_URL"), .creds = getenv("NATS_CREDS"), .count = -1, .seconds = -1
+    };
     int words = read_arguments(&options, argc, argv);
 
+    if (options.creds && !*options.creds) {
+        options.creds = NULL;
+    }
     if (!options.url) {
         options.url = "nats://127.0.0.1:4222";
     }

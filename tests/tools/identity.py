@@ -11,6 +11,7 @@ short.creds              one that expires in SECONDS (5, or $SECONDS)
 stranger.creds           a user of an account that the server does not know
 
 The formats are those of nkeys and of JWT version 2 (nats-io); openssl signs.
+mini_platform.py uses it as a module.
 """
 import base64
 import binascii
@@ -18,6 +19,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 PREFIXES = {"operator": 14 << 3, "account": 0, "user": 20 << 3}
@@ -57,41 +59,46 @@ class Identity:
         self.seed = sealed(bytes([18 << 3 | prefix >> 5, (prefix & 31) << 3]) + self.key[-32:])
 
     def sign(self, message):
-        key = os.path.join(self.folder, ".key")
-        text = os.path.join(self.folder, ".text")
-        with open(key, "wb") as file:
-            file.write(self.key)
-        with open(text, "wb") as file:
-            file.write(message)
-        signature = openssl("pkeyutl", "-sign", "-rawin", "-keyform", "DER", "-inkey", key,
-                            "-in", text)
-        os.remove(key)
-        os.remove(text)
-        return signature
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            write(folder, "key", self.key)
+            write(folder, "text", message)
+            return openssl("pkeyutl", "-sign", "-rawin", "-keyform", "DER",
+                           "-inkey", os.path.join(folder, "key"),
+                           "-in", os.path.join(folder, "text"))
 
-    def vouch(self, subject, expires=0):
-        """The JWT in which we say who SUBJECT is."""
-        claims = {"jti": subject.public, "iat": int(time.time()), "iss": self.public,
-                  "name": subject.kind, "sub": subject.public,
-                  "nats": dict(CLAIMS[subject.kind], type=subject.kind, version=2)}
+    def vouch(self, subject, expires=0, **claims):
+        """The JWT in which we say who SUBJECT is, and CLAIMS of it."""
+        body = {"jti": claims.pop("jti", subject.public), "iat": int(time.time()),
+                "iss": self.public, "name": claims.pop("name", subject.kind),
+                "sub": subject.public,
+                "nats": dict(CLAIMS[subject.kind], type=subject.kind, version=2, **claims)}
         if expires:
-            claims["exp"] = expires
-        text = b".".join(base64_url(json.dumps(part).encode())
-                         for part in ({"typ": "JWT", "alg": "ed25519-nkey"}, claims))
+            body["exp"] = expires
+        text = b".".join(base64_url(json.dumps(part, separators=(",", ":")).encode())
+                         for part in ({"typ": "JWT", "alg": "ed25519-nkey"}, body))
         return (text + b"." + base64_url(self.sign(text))).decode()
 
 
-def write(folder, name, text):
+def write(folder, name, data):
+    """A private file, of text or of bytes."""
     descriptor = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+def creds(jwt, seed):
+    """What a .creds file says."""
+    return ("-----BEGIN NATS USER JWT-----\n%s\n------END NATS USER JWT------\n\n"
+            "************************* IMPORTANT *************************\n"
+            "NKEY Seed printed below can be used to sign and prove identity.\n"
+            "NKEYs are sensitive and should be treated as secrets.\n\n"
+            "-----BEGIN USER NKEY SEED-----\n%s\n------END USER NKEY SEED------\n\n"
+            "*************************************************************\n" % (jwt, seed))
 
 
 def write_creds(folder, name, account, expires=0):
     user = Identity(folder, "user")
-    write(folder, name, "-----BEGIN NATS USER JWT-----\n%s\n------END NATS USER JWT------\n\n"
-          "-----BEGIN USER NKEY SEED-----\n%s\n------END USER NKEY SEED------\n"
-          % (account.vouch(user, expires), user.seed))
+    write(folder, name, creds(account.vouch(user, expires), user.seed))
 
 
 def main():
@@ -111,4 +118,5 @@ def main():
                 int(time.time()) + int(os.environ.get("SECONDS", "5")))
 
 
-main()
+if __name__ == "__main__":
+    main()
