@@ -70,7 +70,6 @@ typedef struct sa_bootstrap_result_t {
     bool creds_changed;         /* there is a new nats.creds: connect anew */
     bool remote_changed;        /* there is a new platform-config.json: read it */
     bool nebula_changed;
-    bool has_session;           /* the password is not needed at present */
     apr_time_t session_expires; /* 0: not known */
     apr_interval_time_t retry_after;    /* as the server asked; 0: it did not */
     char words[256];            /* for people; "" when CURRENT */

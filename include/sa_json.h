@@ -29,6 +29,10 @@ sa_error_t *sa_json_parse(cJSON **json, const char *text, size_t length,
  * compared with all. */
 sa_error_t *sa_json_check_names(const cJSON *object, const char *what, int limit) SA_MUST_CHECK;
 
+/* The claims of the JWT TEXT (RFC 7519), which nobody has verified, as an object owned by
+ * POOL.  Bounding TEXT is the caller's. */
+sa_error_t *sa_json_claims(cJSON **claims, const char *text, apr_pool_t *pool) SA_MUST_CHECK;
+
 /* Getters ignore the case of NAME, as the platform's agents do.  NULL or false
  * when the member is missing or of another type. */
 const char *sa_json_text(const cJSON *json, const char *name);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <apr_lib.h>
+#include <apr_encode.h>
 #include <apr_strings.h>
 
 #include "sa_pool.h"
@@ -104,6 +105,20 @@ sa_error_t *sa_json_check_names(const cJSON *object, const char *what, int limit
         }
     }
     return SA_OK;
+}
+
+sa_error_t *sa_json_claims(cJSON **claims, const char *text, apr_pool_t *pool)
+{
+    const char *first = strchr(text, '.');
+    const char *second = first ? strchr(first + 1, '.') : NULL;
+    apr_size_t length = 0;
+    const char *json = NULL;
+
+    if (second) {
+        json = apr_pdecode_base64(pool, first + 1, second - first - 1, APR_ENCODE_NONE, &length);
+    }
+    return json ? sa_json_parse(claims, json, length, pool)
+                : sa_error(SA_ERR_PARSE, NULL, "not a JWT");
 }
 
 const char *sa_json_text(const cJSON *json, const char *name)

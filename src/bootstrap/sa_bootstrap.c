@@ -159,16 +159,10 @@ static bool enter(sa_bootstrap__visit_t *visit)
         && !sa_bootstrap__refresh(visit)) {
         return false;
     }
-    if (!visit->record) {
-        if (!sa_bootstrap__login(visit)) {
-            return false;
-        }
-        if (check_thing(visit)) {
-            return sa_bootstrap__session_write(visit);
-        }
+    if (!visit->record && !sa_bootstrap__login(visit)) {
         return false;
     }
-    return check_thing(visit);
+    return check_thing(visit) && sa_bootstrap__session_write(visit);
 }
 
 /* Another record than ours: its revision says nothing about what we have. */
@@ -292,7 +286,6 @@ void sa_bootstrap_visit(sa_bootstrap_result_t *result, const sa_config_t *config
         if (visit_platform(&visit)) {
             result->state = SA_BOOTSTRAP_CURRENT;
         }
-        result->has_session = visit.session.token[0] != '\0';
         result->session_expires = visit.session.expires;
     }
     if (is_news(result)) {

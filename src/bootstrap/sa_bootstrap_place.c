@@ -91,6 +91,13 @@ static bool take_expansion(document_t *document, const cJSON *record)
     return true;
 }
 
+static const char *revision_of(const cJSON *item)
+{
+    const char *revision = sa_json_text(item, "updated");
+
+    return revision ? revision : "";
+}
+
 static bool has_moved(const document_t *document)
 {
     return document->anyhow || !document->new_revision[0]
@@ -108,8 +115,7 @@ static bool fetch(document_t *document, sa_bootstrap__visit_t *visit)
             if (!sa_bootstrap__read(&item, visit, document->collection, document->id, "updated")) {
                 return false;
             }
-            document->new_revision = sa_json_text(item, "updated") ? sa_json_text(item, "updated")
-                                                                   : "";
+            document->new_revision = revision_of(item);
         }
     }
     if (!has_moved(document)) {
@@ -121,7 +127,7 @@ static bool fetch(document_t *document, sa_bootstrap__visit_t *visit)
             return false;
         }
         document->text = sa_json_text(item, document->field);
-        document->new_revision = sa_json_text(item, "updated") ? sa_json_text(item, "updated") : "";
+        document->new_revision = revision_of(item);
     }
     if (!document->text || !document->text[0]) {
         return sa_bootstrap__end(visit, SA_BOOTSTRAP_NOT_PROVISIONED, "the platform has no %s for "

@@ -8,7 +8,6 @@
 #include <ctype.h>
 #include <string.h>
 
-#include <apr_encode.h>
 #include <apr_strings.h>
 
 #include "sa_http.h"
@@ -151,25 +150,13 @@ bool sa_bootstrap__is_id(const char *text)
                   == length;
 }
 
-/* The token's own `exp` (RFC 7519), which nobody has checked: for people and for health. */
+/* The token's own `exp` (RFC 7519): for people and for health. */
 static apr_time_t expiry_of(const char *token, apr_pool_t *pool)
 {
-    const char *first = strchr(token, '.');
-    const char *second = first ? strchr(first + 1, '.') : NULL;
-    apr_size_t length = 0;
-    const char *text;
     cJSON *claims;
     double seconds = 0;
-    sa_error_t *err;
+    sa_error_t *err = sa_json_claims(&claims, token, pool);
 
-    if (!second) {
-        return 0;
-    }
-    text = apr_pdecode_base64(pool, first + 1, second - first - 1, APR_ENCODE_NONE, &length);
-    if (!text) {
-        return 0;
-    }
-    err = sa_json_parse(&claims, text, length, pool);
     if (err) {
         sa_error_clear(err);
         return 0;
@@ -220,8 +207,10 @@ bool sa_bootstrap__refresh(sa_bootstrap__visit_t *visit)
     }
     if (answer.status == 401 && answer.json) {
         visit->session.token = "";
+        visit->session.expires = 0;
         SA_LOG(identity_session_over, SA_S("url", visit->config->platform_url));
-        return true;
+        /* it does not come back: nobody is asked about it again */
+        return sa_bootstrap__session_write(visit);
     }
     if (is_inactive(&answer)) {
         return sa_bootstrap__end(visit, SA_BOOTSTRAP_DEACTIVATED,

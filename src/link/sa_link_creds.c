@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <apr_encode.h>
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 
@@ -22,22 +21,6 @@
 #define CLOCK_SLACK 60.0
 
 /* ---- is it good? ----------------------------------------------------------------------- */
-
-static sa_error_t *read_claims(cJSON **claims, const char *jwt, apr_pool_t *pool)
-{
-    const char *first = strchr(jwt, '.');
-    const char *second = first ? strchr(first + 1, '.') : NULL;
-    apr_size_t length = 0;
-    const char *text = NULL;
-
-    if (second && strlen(jwt) <= JWT_MAX) {
-        text = apr_pdecode_base64(pool, first + 1, second - first - 1, APR_ENCODE_NONE, &length);
-    }
-    if (!text) {
-        return sa_error(SA_ERR_FILE_CONTENT, NULL, "its JWT cannot be read");
-    }
-    return sa_json_parse(claims, text, length, pool);
-}
 
 static sa_error_t *check_times(const cJSON *claims)
 {
@@ -61,9 +44,9 @@ static sa_error_t *check_jwt(const char *jwt, const char *public_key, apr_pool_t
     cJSON *claims = NULL;
     const char *subject;
     const char *type;
-    sa_error_t *err = read_claims(&claims, jwt, pool);
+    sa_error_t *err = sa_json_claims(&claims, jwt, pool);
 
-    if (err) {
+    if (err || strlen(jwt) > JWT_MAX) {
         sa_error_clear(err);
         return sa_error(SA_ERR_FILE_CONTENT, NULL, "its JWT cannot be read");
     }

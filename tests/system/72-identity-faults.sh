@@ -151,6 +151,37 @@ equal "the old ones stay" "$good" "$(in_place)"
 platform expire t1 0
 equal "and come right" current "$(visit --force)"
 
+# ---- a session that is over, and no password
+
+asked_to_refresh()
+{
+    liar .path | grep -c auth-refresh || true
+}
+config "$LIAR_URL"
+jq -n --argjson real "$real" "{\"${things}auth-refresh\": {\"status\": 401, \"json\": {\"data\": {},
+    \"message\": \"The request requires valid record authorization token.\", \"status\": 401}},
+    \"*\": \$real}" >"$WORK/script.new"
+mv "$WORK/script.new" "$WORK/script.json"
+mv "$WORK/etc/password" "$WORK/etc/put-away"
+before=$(asked_to_refresh)
+for turn in 1 2 3; do
+    equal "over, and no password: $turn" "no password" "$(visit)"
+done
+equal "the platform was asked about it once" $((before + 1)) "$(asked_to_refresh)"
+mv "$WORK/etc/put-away" "$WORK/etc/password"
+equal "the password is back: a login" '["current",true]' \
+    "$(visit >/dev/null; jq -c '[.state, .logged_in]' "$WORK/result")"
+answers "$real"
+token=$(jq -r .token "$STATE/platform-session.json")
+sleep 1
+jq -n --argjson real "$real" '{"/api/collections/things/auth-refresh": $real, "*": {"status": 502}}' \
+    >"$WORK/script.new"
+mv "$WORK/script.new" "$WORK/script.json"
+equal "renewed, but the rest of the visit fails" away "$(visit --set nats.auth.creds_file="$STATE/other.creds")"
+check_not "the renewed session is kept" test "$token" = "$(jq -r .token "$STATE/platform-session.json")"
+answers "$real"
+equal "and is good" '["current",false]' "$(visit >/dev/null; jq -c '[.state, .logged_in]' "$WORK/result")"
+
 # ---- places
 
 config "$PLATFORM_URL"
