@@ -302,9 +302,8 @@ static void reload(agent_t *agent, bool from_platform)
     log_peculiarities(config, pool);
     agent->config = config;
     agent->config_pool = pool;
-    if (!agent->again) {
-        reload_rooms(agent, changed);
-    }
+    /* the log has no end that it could begin again after */
+    reload_rooms(agent, agent->again ? changed & SA_ROOM_LOG : changed);
     sa_agent__identity_reload(agent->identity, config, old_pool, false);
     SA_LOG(config_reloaded);
 }

@@ -268,9 +268,10 @@ match "a file here outranks it" 'agent.yaml' "$(shown | grep '^tasks.heartbeat.i
 check "what it may not set is named" wait_for 10 has_line "$AGENT_LOG" identity_remote_ignored
 match "all of it" 'commands.*logging.file|logging.file.*commands' "$(grep identity_remote_ignored "$AGENT_LOG")"
 equal "and has no effect" "" "$(of_health '.config.allowed_commands | join(" ")')"
-platform metadata t1 '{"agent": {"subject_prefix": "fleet"}}'
+platform metadata t1 '{"agent": {"subject_prefix": "fleet", "logging": {"level": "debug"}}}'
 check "what only a restart can change is changed as well" wait_for 30 answers_as_fleet
 check "in the same process" alive "$AGENT_PID"
+check "and with it what could have been changed while it ran" wait_for 20 logged ' debug ' 1
 platform metadata t1 '{}'
 check "and back" wait_for 30 answers
 
