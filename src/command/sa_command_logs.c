@@ -93,18 +93,6 @@ static sa_error_t *bad_format(void)
     return sa_error(SA_ERR_REQUEST_FORMAT, NULL, "Invalid request format");
 }
 
-/* Missing and null are the same: *TEXT stays NULL. */
-static sa_error_t *get_text(const char **text, const cJSON *request, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItem(request, name);
-
-    if (item && !cJSON_IsNull(item)) {
-        *text = cJSON_GetStringValue(item);
-        return *text ? SA_OK : bad_format();
-    }
-    return SA_OK;
-}
-
 static sa_error_t *get_lines(int *lines, const cJSON *request)
 {
     const cJSON *item = cJSON_GetObjectItem(request, "lines");
@@ -128,7 +116,7 @@ static sa_error_t *get_follow(logs_t *logs)
     const char *text = NULL;
     sa_error_t *err;
 
-    SA_TRY(get_text(&text, logs->call->request, "follow"));
+    SA_TRY(sa_command__get_text(&text, logs->call->request, "follow"));
     if (!text) {
         return SA_OK;
     }
@@ -155,11 +143,11 @@ static sa_error_t *get_filters(logs_t *logs)
     if (logs->rotated && logs->unit) {
         return sa_error(SA_ERR_REQUEST_FORMAT, NULL, "rotated is for files");
     }
-    SA_TRY(get_text(&since, request, "since"));
+    SA_TRY(sa_command__get_text(&since, request, "since"));
     if (since) {
         SA_TRY(sa_command__since_parse(&logs->since, since, logs->now));
     }
-    SA_TRY(get_text(&logs->grep_text, request, "grep"));
+    SA_TRY(sa_command__get_text(&logs->grep_text, request, "grep"));
     if (logs->grep_text && strlen(logs->grep_text) > SA_LOG_GREP_MAX) {
         return sa_error(SA_ERR_REQUEST_FORMAT, NULL, "grep is longer than %d bytes",
                         SA_LOG_GREP_MAX);
@@ -222,8 +210,8 @@ static sa_error_t *read_request(logs_t *logs)
     const sa_call_t *call = logs->call;
     const struct sa_command_policy_t *policy = call->settings->policy;
 
-    SA_TRY(get_text(&logs->path, call->request, "log_path"));
-    SA_TRY(get_text(&logs->unit, call->request, "unit"));
+    SA_TRY(sa_command__get_text(&logs->path, call->request, "log_path"));
+    SA_TRY(sa_command__get_text(&logs->unit, call->request, "unit"));
     if (logs->path && logs->unit) {
         return sa_error(SA_ERR_REQUEST_FORMAT, NULL, "log_path and unit exclude each other");
     }

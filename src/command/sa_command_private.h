@@ -222,6 +222,11 @@ sa_error_t *sa_command__stop_error(const sa_call_t *call) SA_MUST_CHECK;
 /* Can TEXT be a request's id? */
 bool sa_command__is_id(const char *text);
 
+/* ---- requests */
+/* The text NAME of REQUEST; missing and null are the same, and leave *TEXT as it is. */
+sa_error_t *sa_command__get_text(const char **text, const cJSON *request,
+                                 const char *name) SA_MUST_CHECK;
+
 /* ---- ids: seen within the last ten minutes */
 typedef struct sa_command__ids_t sa_command__ids_t;
 sa_command__ids_t *sa_command__ids_create(apr_pool_t *pool);

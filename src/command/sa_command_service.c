@@ -31,21 +31,6 @@ static const struct {
 
 /* ---- the request ---------------------------------------------------------- */
 
-/* Missing and null are "". */
-static sa_error_t *get_text(const char **text, const cJSON *request, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItem(request, name);
-
-    *text = "";
-    if (item && !cJSON_IsNull(item)) {
-        *text = cJSON_GetStringValue(item);
-        if (!*text) {
-            return sa_error(SA_ERR_REQUEST_FORMAT, NULL, "Invalid request format");
-        }
-    }
-    return SA_OK;
-}
-
 /* TEXT of the requester, if it may stand in a message. */
 static const char *shown(const char *text)
 {
@@ -105,12 +90,12 @@ sa_error_t *sa_command__service(sa_call_t *call)
 {
     sa_os_service_state_t *state = apr_pcalloc(call->pool, sizeof(*state));
     sa_os_service_action_t action = SA_OS_SERVICE_STATUS;
-    const char *name;
-    const char *word;
+    const char *name = "";
+    const char *word = "";
     sa_error_t *err;
 
-    SA_TRY(get_text(&name, call->request, "service_name"));
-    SA_TRY(get_text(&word, call->request, "action"));
+    SA_TRY(sa_command__get_text(&name, call->request, "service_name"));
+    SA_TRY(sa_command__get_text(&word, call->request, "action"));
     if (!sa_command_policy_allows_service(call->settings->policy, name)) {
         return sa_error(SA_ERR_REFUSED, NULL, "service not in allowed list: %s", shown(name));
     }
