@@ -7,6 +7,7 @@
 #include "sa_config.h"
 #include "sa_words.h"
 #include "../../src/config/sa_config_private.h"
+#include "test_config_fixture.h"
 
 /* Lines 1 to 4; then one list item. */
 #define HEAD "code: c\nnats.urls: [\"nats://h:4222\"]\ncommands:\n  allowed_services: [nginx]\n"
@@ -14,42 +15,6 @@
 #define P "commands.allowed_commands[]"
 /* A named command whose args: stand on line 7. */
 #define NAMED ALLOW "    - {name: n, run: [/bin/sh, \"{x}\"],\n       args: "
-
-static const char *load(sa_config_t **config, const char *text, apr_pool_t *pool)
-{
-    apr_array_header_t *complaints = NULL;
-    sa_error_t *err = sa_config__load_memory(config, &complaints, "t.yaml", text, strlen(text),
-                                             pool);
-    const char *all = "";
-
-    for (int i = 0; i < complaints->nelts; i++) {
-        all = apr_pstrcat(pool, all, i > 0 ? "\n" : "",
-                          sa_complaint_format(&APR_ARRAY_IDX(complaints, i, sa_complaint_t), pool),
-                          NULL);
-    }
-    ck_assert((err != NULL) == (*config == NULL));
-    sa_error_clear(err);
-    return all;
-}
-
-typedef struct complaint_case_t {
-    const char *text;
-    const char *complaints;
-    bool loads;
-} complaint_case_t;
-
-static void run_cases(const complaint_case_t *cases, size_t count, apr_pool_t *pool)
-{
-    for (size_t i = 0; i < count; i++) {
-        sa_config_t *config;
-        const char *got = load(&config, cases[i].text, pool);
-
-        ck_assert_msg(strcmp(got, cases[i].complaints) == 0, "case %d:\n%s\ngot  %s\nwant %s",
-                      (int)i, cases[i].text, got, cases[i].complaints);
-        ck_assert_msg((config != NULL) == cases[i].loads, "case %d", (int)i);
-    }
-}
-#define RUN_CASES(cases) run_cases((cases), sizeof(cases) / sizeof((cases)[0]), pool)
 
 SA_TEST(an_entry_is_a_line_or_a_name_with_run)
 {
