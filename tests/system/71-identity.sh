@@ -261,7 +261,8 @@ platform metadata t1 '{"agent": {"location": "dock-7", "tasks": {"heartbeat": {"
     "nats": {"tls": {"insecure_skip_verify": true}}}}'
 start_agent "$WORK/etc/agent.yaml" --set platform.sync_interval=4s
 check "it is online" wait_for 20 answers
-check "what the platform may set is taken" wait_for 20 shows dock-7
+# the first visit of one that has credentials comes within 30 s
+check "what the platform may set is taken" wait_for 45 shows dock-7
 match "with its origin" 'location.*dock-7.*platform' "$(shown | grep '^location')"
 check "in the running agent as well" wait_for 20 located dock-7
 match "a file here outranks it" 'agent.yaml' "$(shown | grep '^tasks.heartbeat.interval')"
