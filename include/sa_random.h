@@ -1,4 +1,4 @@
-/* Random numbers for jitter and identifiers; not for keys. */
+/* Random numbers for jitter and identifiers, not for keys; and random bytes, for keys. */
 #ifndef SA_RANDOM_H
 #define SA_RANDOM_H
 
@@ -23,5 +23,8 @@ apr_uint64_t sa_random_below(sa_random_t *random, apr_uint64_t below);
 /* LENGTH random letters and digits and a NUL into TEXT (LENGTH + 1 bytes),
  * from the machine's entropy. */
 void sa_random_text(char *text, size_t length);
+/* LENGTH bytes that nobody can foretell, into DATA: the machine's entropy itself, whatever
+ * sa_random_fix() says. */
+void sa_random_bytes(void *data, size_t length);
 
 #endif

@@ -32,17 +32,21 @@ void sa_random_fix(apr_uint64_t seed)
     fixed_seed = seed;
 }
 
+void sa_random_bytes(void *data, size_t length)
+{
+    apr_status_t status = apr_generate_random_bytes(data, length);
+
+    SA_ASSERT(status == APR_SUCCESS);
+}
+
 void sa_random_init(sa_random_t *random)
 {
-    apr_status_t status;
-
     if (fixed_seed != 0) {
         sa_random_init_seed(random, fixed_seed);
         fixed_seed++;
         return;
     }
-    status = apr_generate_random_bytes((unsigned char *)random->state, sizeof(random->state));
-    SA_ASSERT(status == APR_SUCCESS);
+    sa_random_bytes(random->state, sizeof(random->state));
     random->state[0] |= 1;      /* the one state it cannot leave is all zeros */
 }
 
