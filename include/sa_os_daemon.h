@@ -23,7 +23,8 @@ void sa_os_daemon_close_inherited(void);
 typedef enum sa_os_request_t {
     SA_OS_REQUEST_NONE,     /* the time has passed */
     SA_OS_REQUEST_STOP,     /* SIGTERM, SIGINT; SCM stop */
-    SA_OS_REQUEST_RELOAD    /* SIGHUP; SCM control 128 */
+    SA_OS_REQUEST_RELOAD,   /* SIGHUP; SCM control 128 */
+    SA_OS_REQUEST_NETWORK   /* see sa_os_network.h */
 } sa_os_request_t;
 
 /* Wait for a request until DEADLINE (monotonic, SA_OS_NEVER).  Main thread. */

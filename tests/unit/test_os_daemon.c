@@ -52,6 +52,7 @@ static void take_signals(apr_pool_t *pool)
         {SIGHUP, SA_OS_REQUEST_RELOAD},
         {SIGUSR1, SA_OS_REQUEST_NONE},
         {SIGUSR2, SA_OS_REQUEST_NONE},
+        {SIGIO, SA_OS_REQUEST_NONE},
         {SIGPIPE, SA_OS_REQUEST_NONE},
         {SIGXFSZ, SA_OS_REQUEST_NONE},
         {0, SA_OS_REQUEST_NONE},

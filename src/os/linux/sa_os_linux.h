@@ -90,6 +90,24 @@ const char *sa_os__signal_name(int number);
  * SA_ERR_SERVICE_FAILED and why. */
 sa_error_t *sa_os__job_error(const char *result) SA_MUST_CHECK;
 
+/* What is known of the network, so that a repetition is no news. */
+#define SA_OS_NETWORK_KNOWN 256
+typedef struct sa_os__network_t {
+    apr_uint32_t port;              /* our own: an answer to it is no news; 0: none */
+    apr_interval_time_t asleep;     /* so long since the machine was started */
+    bool full;                      /* there is more than is known: all that comes is news */
+    int count;
+    struct {
+        apr_uint64_t what;
+        apr_uint64_t how;
+    } known[SA_OS_NETWORK_KNOWN];
+} sa_os__network_t;
+/* Read messages of rtnetlink(7); is there a change among them that a connection may feel? */
+bool sa_os__network_read(sa_os__network_t *network, const void *bytes, size_t length);
+/* Has the machine slept for more than some seconds since the last call, by its two clocks? */
+bool sa_os__network_slept(sa_os__network_t *network, apr_interval_time_t mono,
+                          apr_interval_time_t boot);
+
 /* /proc/cpuinfo: what the processor is called, in POOL, or "Unknown". */
 const char *sa_os__cpu_model(const char *cpuinfo, apr_pool_t *pool);
 /* /proc/cpuinfo: does a hypervisor say that it is there? */

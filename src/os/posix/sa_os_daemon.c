@@ -25,8 +25,15 @@
 
 #define EXIT_BY_FORCE 70    /* EX_SOFTWARE of sysexits.h */
 
-/* SIGUSR2 wakes the main thread; SIGUSR1 means nothing to us, but must not end us either. */
-static const int taken[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+/* Changes of the network so close to one another are one. */
+#define SETTLE apr_time_from_msec(200)
+
+/* SIGUSR2 wakes the main thread, SIGIO tells of the network; SIGUSR1 means nothing to us, but must
+ * not end us either. */
+static const int taken[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGIO};
+
+/* When to judge what the network's signal was about; the main thread's. */
+static apr_interval_time_t judge_at = SA_OS_NEVER;
 
 static void make_set(sigset_t *set)
 {
@@ -95,24 +102,27 @@ void sa_os_daemon_init(void)
 }
 
 /* The next of our signals; 0 when DEADLINE has passed. */
-static int wait_for_signal(apr_interval_time_t deadline)
+static int wait_for_signal(siginfo_t *info, apr_interval_time_t deadline)
 {
     struct timespec span;
     sigset_t set;
 
     make_set(&set);
+    if (judge_at != SA_OS_NEVER) {
+        sigdelset(&set, SIGIO);     /* as many as there are, they wake us once */
+    }
     for (;;) {
         apr_interval_time_t left = 0;
         int number;
 
         if (deadline == SA_OS_NEVER) {
-            number = sigwaitinfo(&set, NULL);
+            number = sigwaitinfo(&set, info);
         } else {
             left = deadline - sa_os_clock_mono();
             left = left > 0 ? left : 0;
             span.tv_sec = (time_t)(left / APR_USEC_PER_SEC);
             span.tv_nsec = (long)(left % APR_USEC_PER_SEC) * 1000;
-            number = sigtimedwait(&set, NULL, &span);
+            number = sigtimedwait(&set, info, &span);
         }
         if (number > 0) {
             return number;
@@ -123,12 +133,30 @@ static int wait_for_signal(apr_interval_time_t deadline)
     }
 }
 
+/* Is it time to judge the network, and has it changed? */
+static bool is_network_new(void)
+{
+    if (sa_os_clock_mono() < judge_at) {
+        return false;
+    }
+    judge_at = SA_OS_NEVER;
+    return sa_os__network_judge();
+}
+
 sa_os_request_t sa_os_daemon_wait(apr_interval_time_t deadline)
 {
+    siginfo_t info;
+
     for (;;) {
-        switch (wait_for_signal(deadline)) {
+        switch (wait_for_signal(&info, judge_at < deadline ? judge_at : deadline)) {
         case 0:
-            return SA_OS_REQUEST_NONE;
+            if (is_network_new()) {
+                return SA_OS_REQUEST_NETWORK;
+            }
+            if (sa_os_clock_mono() >= deadline) {
+                return SA_OS_REQUEST_NONE;
+            }
+            break;
         case SIGTERM:
         case SIGINT:
             return SA_OS_REQUEST_STOP;
@@ -136,6 +164,10 @@ sa_os_request_t sa_os_daemon_wait(apr_interval_time_t deadline)
             return SA_OS_REQUEST_RELOAD;
         case SIGUSR2:
             return SA_OS_REQUEST_NONE;
+        case SIGIO:
+            /* a timer has nothing to wait for */
+            judge_at = sa_os_clock_mono() + (info.si_code == SI_TIMER ? 0 : SETTLE);
+            break;
         default:
             break;
         }
