@@ -154,6 +154,10 @@ const char *sa_config_origin(const sa_config_t *config, const char *path, apr_po
 /* One value as above, in POOL; PATH must be an option's. */
 const char *sa_config_text(const sa_config_t *config, const char *path, apr_pool_t *pool);
 bool sa_config_is_default(const sa_config_t *config, const char *path);
+/* For nats.websocket.headers and the lines of its file: is NAME one of a header (RFC 9110,
+ * 5.6.2), and is it one that the agent says itself? */
+bool sa_config_is_header_name(const char *name);
+bool sa_config_is_own_header(const char *name);
 /* Reserved paths that the files set, separated by blanks, in POOL; "" if none. */
 const char *sa_config_reserved(const sa_config_t *config, apr_pool_t *pool);
 /* What holds the configuration or a secret of it (const char *, absolute, in POOL): the files

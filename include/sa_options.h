@@ -25,6 +25,7 @@ typedef enum sa_option_shape_t {
     SA_SHAPE_SUBJECT,       /* tokens separated by dots */
     SA_SHAPE_BUS_URL,       /* nats:// tls:// ws:// wss:// host[:port] */
     SA_SHAPE_HTTP_URL,      /* http:// or https:// */
+    SA_SHAPE_PROXY_URL,     /* http:// https:// socks5:// socks5h:// host[:port], or none */
     SA_SHAPE_PATH,          /* absolute */
     SA_SHAPE_LABEL,         /* a Prometheus label name; of a map: its keys */
     SA_SHAPE_PREFIX,        /* the beginning of a subject, such as "_INBOX." */

@@ -277,6 +277,7 @@ static const char *type_text(const sa_option_t *option)
         [SA_SHAPE_TOKEN] = "letters, digits, - and _", [SA_SHAPE_PATH] = "absolute path",
         [SA_SHAPE_SUBJECT] = "words of letters, digits, - and _, separated by dots",
         [SA_SHAPE_HTTP_URL] = "http or https URL", [SA_SHAPE_LABEL] = NULL,
+        [SA_SHAPE_PROXY_URL] = "URL of a proxy, or none",
         [SA_SHAPE_PIN] = "one or two words of base64"};
     static const char *const lists[] = {
         [SA_SHAPE_BUS_URL] = "list of URLs", [SA_SHAPE_PREFIX] = "list of beginnings of subjects",

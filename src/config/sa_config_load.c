@@ -670,6 +670,9 @@ static void visit(sa_config__loader_t *loader, scope_t *scope, const char *path,
     int secret = row < 0 ? sa_config__find_secret(scope->table, known, &source) : -1;
     int group = sa_config__find_group(scope->table, known);
 
+    if (row >= 0 && is_section && node->kind == SA_NODE_MAP) {
+        row = -1;               /* "nats.proxy": one value, or the group of that name */
+    }
     if (row >= 0) {
         set_option(loader, scope, row, path, key, node);
     } else if (secret >= 0) {

@@ -223,6 +223,11 @@ const sa_config__origin_t *sa_config__origin_in(const sa_config__places_t *place
 bool sa_config__is_set(const sa_config__places_t *places, const sa_config__table_t *table,
                        const char *path);
 
+/* ---- sa_config_rules_roads.c --------------------------------------------- */
+
+/* Rules about the way to the bus. */
+void sa_config__check_roads(sa_config__loader_t *loader);
+
 /* ---- sa_config_rules_platform.c ------------------------------------------ */
 
 /* Rules about the platform; may change platform.sync_interval. */

@@ -115,20 +115,6 @@ static void check_secret(sa_config__loader_t *loader, const sa_secret_t *secret,
 
 /* ---- the bus ------------------------------------------------------------------ */
 
-static void check_urls(sa_config__loader_t *loader)
-{
-    const apr_array_header_t *urls = loader->config->nats_urls;
-
-    for (int i = 0; i < urls->nelts; i++) {
-        const char *url = APR_ARRAY_IDX(urls, i, const char *);
-
-        if (strncmp(url, "ws://", 5) == 0 || strncmp(url, "wss://", 6) == 0) {
-            sa_config__doubt(loader, sa_config__origin_of(loader, "nats.urls"),
-                             "nats.urls: \"%s\": WebSocket is not spoken by this version", url);
-        }
-    }
-}
-
 /* Not there is told, not refused: `stone-age-agent keygen` reads the configuration as well. */
 static void check_nkey(sa_config__loader_t *loader)
 {
@@ -399,7 +385,7 @@ void sa_config__check_rules(sa_config__loader_t *loader)
     for (int i = 0; i < sa_config__main.count; i++) {
         check_row(loader, i);
     }
-    check_urls(loader);
+    sa_config__check_roads(loader);
     check_nkey(loader);
     sa_config__check_platform(loader);
     check_pair_of_files(loader);

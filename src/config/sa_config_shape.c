@@ -216,6 +216,30 @@ static const char *check_http_url(const char *text)
     return c[strcspn(c, " \"<>\\^`{|}#")] ? must : NULL;
 }
 
+/* What it is for stands with the option; a password in it would stand in a file that others
+ * may read. */
+static const char *check_proxy_url(const char *text)
+{
+    static const char *const schemes[] = {"http://", "https://", "socks5://", "socks5h://", NULL};
+    const char *c = skip_scheme(text, schemes);
+
+    if (strcmp(text, "none") == 0) {
+        return NULL;
+    }
+    if (holds_user(text)) {
+        return "must not hold a user or password; nats.proxy.username and password_file are the "
+               "places for them";
+    }
+    c = c ? skip_host(c) : NULL;
+    c = c ? skip_port(c) : NULL;
+    if (c && *c == '/') {
+        c++;
+    }
+    return c && !*c ? NULL
+                    : "must be http://, https://, socks5:// or socks5h:// with a host and a port, "
+                      "or none";
+}
+
 static bool is_base64(char c)
 {
     return is_letter(c) || is_digit(c) || c == '+' || c == '/';
@@ -255,6 +279,8 @@ static const char *check_form(sa_option_shape_t shape, const char *text, apr_poo
         return check_bus_url(text);
     case SA_SHAPE_HTTP_URL:
         return check_http_url(text);
+    case SA_SHAPE_PROXY_URL:
+        return check_proxy_url(text);
     case SA_SHAPE_PATH:
         return check_path(text, pool);
     case SA_SHAPE_PREFIX:
@@ -328,7 +354,8 @@ static char *shorten(const char *text, apr_pool_t *pool)
 
 const char *sa_config__quote(const sa_option_t *row, const char *text, apr_pool_t *pool)
 {
-    bool is_url = row && (row->shape == SA_SHAPE_BUS_URL || row->shape == SA_SHAPE_HTTP_URL);
+    bool is_url = row && (row->shape == SA_SHAPE_BUS_URL || row->shape == SA_SHAPE_HTTP_URL
+                          || row->shape == SA_SHAPE_PROXY_URL);
     const char *at = is_url ? strrchr(text, '@') : NULL;
 
     if (at) {

@@ -240,9 +240,43 @@ SA_TEST(rules_over_two_options_name_the_place)
         {BASE "commands.reply_prefixes: [_INBOX., age]\n",
          "t.yaml:3: commands.reply_prefixes: \"age\" covers subjects of the agents themselves "
          "(agents....): whoever asks can forge reports", true},
-        {"code: c\nnats.urls: ['wss://h', 'nats://h', 'ws://g:80/x']\n",
-         "t.yaml:2: nats.urls: \"wss://h\": WebSocket is not spoken by this version\n"
-         "t.yaml:2: nats.urls: \"ws://g:80/x\": WebSocket is not spoken by this version", true},
+    };
+
+    RUN_CASES(cases);
+}
+
+SA_TEST(the_roads_to_the_bus_have_rules)
+{
+    static const complaint_case_t cases[] = {
+        {"code: c\nnats.urls: ['wss://h', 'nats://h', 'ws://g:80/x']\nnats.tls.enabled: true\n",
+         "t.yaml:3: nats.tls.enabled: \"ws://g:80/x\" is WebSocket in the clear all the same; "
+         "begin it with wss://", true},
+        {"code: c\nnats.urls: ['wss://h/leafnode', 'ws://h/a/mqtt?b', 'ws://h/mqtt/c']\n",
+         "t.yaml:2: nats.urls: \"wss://h/leafnode\": the server takes a path with this ending "
+         "for something else than a client; name another\n"
+         "t.yaml:2: nats.urls: \"ws://h/a/mqtt?b\": the server takes a path with this ending "
+         "for something else than a client; name another", false},
+        {BASE "nats.tls.handshake_first: true\n",
+         "t.yaml:3: nats.tls.handshake_first is for tls:// URLs, and nats.urls has none", true},
+        {BASE "nats.websocket.headers: {X-A: b, Host: c, 'a b': d, sec-websocket-key: e}\n",
+         "t.yaml:3: nats.websocket.headers: \"Host\" is the agent's own to say\n"
+         "t.yaml:3: nats.websocket.headers: \"a b\" is no name of a header\n"
+         "t.yaml:3: nats.websocket.headers: \"sec-websocket-key\" is the agent's own to say",
+         false},
+        {BASE "nats.websocket.headers: {Authorization: Bearer x}\n",
+         "t.yaml:3: nats.websocket.headers: \"Authorization\" is a secret mostly; the place for "
+         "it is the file that nats.websocket.headers_file names", true},
+        {BASE "nats.proxy: 'ftp://p'\n",
+         "t.yaml:3: nats.proxy: \"ftp://p\" must be http://, https://, socks5:// or socks5h:// "
+         "with a host and a port, or none", false},
+        {BASE "nats.proxy.url: 'http://u:secret@p:1'\n",
+         "t.yaml:3: nats.proxy.url: \"http://***@p:1\" must not hold a user or password; "
+         "nats.proxy.username and password_file are the places for them", false},
+        {BASE "nats.proxy: {url: 'http://p:1', username: u}\n",
+         "t.yaml:3: nats.proxy.username needs nats.proxy.password_file (or _env, or a systemd "
+         "credential nats.proxy.password)", false},
+        {BASE "nats.proxy: {url: none, except: [a.example]}\n",
+         "t.yaml:3: nats.proxy.except has no effect without nats.proxy.url", true},
     };
 
     RUN_CASES(cases);
@@ -673,6 +707,7 @@ SA_TEST(a_change_within_an_exporter_is_seen)
 }
 
 SA_TEST_MAIN("config", each_mistake_is_named_with_its_line_and_what_it_must_be,
+             the_roads_to_the_bus_have_rules,
              other_words_for_true_and_false_are_refused_by_name,
              a_value_of_the_wrong_kind_is_refused, nothing_is_set_twice_within_one_file,
              two_spellings_must_say_the_same,

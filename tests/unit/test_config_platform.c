@@ -629,8 +629,6 @@ SA_TEST(no_rule_over_two_settings_makes_it_an_error)
                "{\"subject_prefix\":\"agents.c\",\"tasks.heartbeat.interval\":\"10m\","
                "\"tasks.agent_metrics.enabled\":false,\"nats.urls\":[\"wss://h\"]}", PRIVATE, pool);
     ck_assert_str_eq(load_there(&config, directory, NO_URLS, NULL, pool),
-                     "W platform-config.json: nats.urls: \"wss://h\": WebSocket is not spoken by "
-                     "this version\n"
                      "W platform-config.json: subject_prefix: \"agents.c\" ends with the code, "
                      "which is added by itself: subjects begin with agents.c.c\n"
                      "W platform-config.json: tasks.heartbeat.interval is longer than "
