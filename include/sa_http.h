@@ -14,6 +14,8 @@
 #include <apr_time.h>
 
 #include "sa_error.h"
+#include "sa_http_proxy.h"
+#include "sa_http_tls.h"
 
 typedef struct sa_http_t sa_http_t;
 
@@ -32,6 +34,8 @@ typedef struct sa_http_request_t {
     const char *token;              /* "Authorization:" with nothing before it, or NULL */
     const char *post;               /* a body of JSON, wiped after use; "": none; NULL: a GET */
     const char *pin_sha256;         /* base64 of the SHA-256 of the server's public key, or NULL */
+    sa_http_tls_version_t tls_least;
+    const sa_http_proxy_t *proxy;   /* or NULL: none; the environment never counts by itself */
     bool insecure;                  /* do not verify; the caller has warned */
 } sa_http_request_t;
 

@@ -41,6 +41,7 @@ sa_error_t *sa_http_library_open(void)
     if (code != CURLE_OK) {
         return sa_error(SA_ERR_HTTP, NULL, "libcurl cannot start: %s", curl_easy_strerror(code));
     }
+    sa_http__tls_open();
     info = curl_version_info(CURLVERSION_NOW);
     if ((info->features & CURL_VERSION_SSL) == 0) {
         curl_global_cleanup();
@@ -67,6 +68,7 @@ static void drop_headers(sa_http__transfer_t *transfer)
         OPENSSL_cleanse(line->data, strlen(line->data));
     }
     curl_slist_free_all(transfer->headers);
+    curl_slist_free_all(transfer->proxy_headers);
     transfer->headers = NULL;
 }
 
@@ -214,6 +216,15 @@ static void take_retry_after(sa_http__transfer_t *transfer, const char *line, si
     }
 }
 
+/* One line of a proxy's answer to CONNECT: nothing in it is for us, but its end is. */
+static void take_proxy_header(sa_http__transfer_t *transfer, const char *line, size_t length)
+{
+    if (sa_http__opens_tunnel(transfer->easy, line, length)) {
+        transfer->asks_proxy = false;
+        transfer->header_bytes = 0;     /* of the server's answers, from here on */
+    }
+}
+
 /* Every header line of every answer, "100 Continue" included. */
 size_t sa_http__take_header(char *data, size_t size, size_t count, void *baton)
 {
@@ -224,6 +235,10 @@ size_t sa_http__take_header(char *data, size_t size, size_t count, void *baton)
     if (transfer->header_bytes > SA_HTTP__HEADER_BYTES) {
         transfer->headers_too_large = true;
         return 0;
+    }
+    if (transfer->asks_proxy) {
+        take_proxy_header(transfer, data, length);
+        return length;
     }
     if (is_unknown_coding(data, length)) {
         transfer->unknown_coding = true;
@@ -286,7 +301,7 @@ static void finish(sa_http__transfer_t *transfer, CURLcode code)
     curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &type);
     curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &duration);
     response.retry_after = transfer->retry_after;
-    response.untrusted = sa_http__is_untrusted(code);
+    response.untrusted = sa_http__is_untrusted(transfer, code);
     response.duration = (apr_interval_time_t)duration;
     if (type) {
         response.content_type = type;

@@ -94,24 +94,53 @@ static bool is_coding_refused(const sa_http__transfer_t *transfer, CURLcode code
         || (code == CURLE_BAD_CONTENT_ENCODING && transfer->in_head);
 }
 
-/* Did the server end the handshake over our certificate?  In TLS 1.3 that comes when
- * ours is done, as an answer that cannot be read; OpenSSL's words alone tell. */
+static bool is_https(const sa_http__transfer_t *transfer)
+{
+    char *scheme = NULL;
+
+    return curl_easy_getinfo(transfer->easy, CURLINFO_SCHEME, &scheme) == CURLE_OK && scheme
+           && apr_strnatcasecmp(scheme, "https") == 0;
+}
+
+/* Did the proxy fail, not what is behind it?  Then REPORT says how. */
+static bool is_proxy_failure(sa_http_conn_report_t *report, const sa_http__transfer_t *transfer,
+                             CURLcode code)
+{
+    const sa_http__attempt_t attempt = {
+        .easy = transfer->easy, .code = code, .words = transfer->words,
+        .place = transfer->place, .host = transfer->host, .proxy = transfer->proxy,
+        .has_tls = is_https(transfer), .ca_file = transfer->ca_file,
+        .header_too_large = transfer->headers_too_large,
+        .is_tunnel = !transfer->asks_proxy
+    };
+
+    if (!transfer->proxy) {
+        return false;
+    }
+    sa_http__find_trouble(report, &attempt);
+    return (report->trouble >= SA_HTTP_TROUBLE_PROXY_NAME
+            && report->trouble <= SA_HTTP_TROUBLE_PROXY_TLS)
+           || (report->trouble == SA_HTTP_TROUBLE_TIMEOUT && transfer->asks_proxy);
+}
+
+/* In TLS 1.3 that comes when our part of the handshake is done, as an answer that cannot be
+ * read; OpenSSL's words alone tell. */
 static bool is_ours_refused(const char *words)
 {
-    const char *alert = strstr(words, " alert ");
-
-    return alert && (strstr(alert, "certificate") || strstr(alert, "unknown ca"));
+    return sa_http_tls_fault_of_words(words) == SA_HTTP_TLS_CLIENT_CERT;
 }
 
 /* Did it break between our part of the handshake and the first byte of an answer?  Then the
  * server's alert may have been lost on the way. */
 static bool is_broken_after_handshake(const sa_http__transfer_t *transfer, CURLcode code)
 {
-    char *scheme = NULL;
-
     return (code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR) && transfer->header_bytes == 0
-           && curl_easy_getinfo(transfer->easy, CURLINFO_SCHEME, &scheme) == CURLE_OK && scheme
-           && apr_strnatcasecmp(scheme, "https") == 0;
+           && is_https(transfer);
+}
+
+static bool is_judged_bad(const sa_http__transfer_t *transfer)
+{
+    return transfer->judge.verdict.fault != SA_HTTP_TLS_NONE;
 }
 
 sa_error_t *sa_http__map_failure(const sa_http__transfer_t *transfer, CURLcode code)
@@ -119,7 +148,12 @@ sa_error_t *sa_http__map_failure(const sa_http__transfer_t *transfer, CURLcode c
     const curl_row_t *row = find_row(code);
     const char *text = row->text;
     const char *words = transfer->words[0] ? transfer->words : curl_easy_strerror(code);
+    sa_http_conn_report_t report;
 
+    if (is_proxy_failure(&report, transfer, code)) {
+        return sa_error(row->ours, NULL, "cannot fetch from %s: %s", transfer->place,
+                        report.words);
+    }
     if (transfer->too_large || code == CURLE_FILESIZE_EXCEEDED) {
         return sa_error(SA_ERR_LIMIT, NULL, "cannot fetch from %s: the answer is larger than "
                         "%" APR_SIZE_T_FMT " bytes", transfer->place, transfer->body.limit);
@@ -132,7 +166,10 @@ sa_error_t *sa_http__map_failure(const sa_http__transfer_t *transfer, CURLcode c
         return sa_error(SA_ERR_HTTP, NULL, "cannot fetch from %s: the answer is compressed in a "
                         "way that was not asked for", transfer->place);
     }
-    if (code == CURLE_PEER_FAILED_VERIFICATION) {
+    if (is_judged_bad(transfer)) {
+        text = "its certificate is not believed";
+        words = transfer->judge.verdict.words;
+    } else if (code == CURLE_PEER_FAILED_VERIFICATION) {
         text = certificate_text(transfer->easy);
     } else if (is_ours_refused(words)) {
         text = "it wants a client certificate that it trusts; check ours, and its authorities";
@@ -164,8 +201,12 @@ sa_error_t *sa_http__map_status(const sa_http__transfer_t *transfer, long status
                     status, text);
 }
 
-bool sa_http__is_untrusted(CURLcode code)
+bool sa_http__is_untrusted(const sa_http__transfer_t *transfer, CURLcode code)
 {
-    return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_PINNEDPUBKEYNOTMATCH
-           || code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_INVALIDCERTSTATUS;
+    if (sa_http__is_tls_proxy(transfer->proxy) && transfer->asks_proxy) {
+        return false;       /* the proxy's */
+    }
+    return is_judged_bad(transfer) || code == CURLE_PEER_FAILED_VERIFICATION
+           || code == CURLE_SSL_PINNEDPUBKEYNOTMATCH || code == CURLE_SSL_ISSUER_ERROR
+           || code == CURLE_SSL_INVALIDCERTSTATUS;
 }

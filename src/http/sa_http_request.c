@@ -38,8 +38,17 @@ bool sa_http__is_secret(const sa_http_request_t *request)
     return request->token || request->bearer || request->password || request->post;
 }
 
-/* Find "host:port" in URL, without what stands before an '@'. */
-static sa_error_t *read_place(const char **place, const char *url, apr_pool_t *pool)
+/* HOST without the brackets of an address. */
+static const char *bare_host(const char *host, apr_pool_t *pool)
+{
+    size_t length = strlen(host);
+
+    return host[0] == '[' && length > 2 ? apr_pstrmemdup(pool, host + 1, length - 2)
+                                        : apr_pstrdup(pool, host);
+}
+
+sa_error_t *sa_http__read_place(const char **place, const char **host_, const char *url,
+                                apr_pool_t *pool)
 {
     CURLU *parts = curl_url();
     char *scheme = NULL;
@@ -58,6 +67,7 @@ static sa_error_t *read_place(const char **place, const char *url, apr_pool_t *p
                        "https:// one");
     } else {
         *place = apr_pstrcat(pool, host, ":", port, NULL);
+        *host_ = bare_host(host, pool);
     }
     curl_free(scheme);
     curl_free(host);
@@ -120,11 +130,11 @@ static void add_headers(sa_http__transfer_t *transfer, const sa_http_request_t *
 #define SET(option, value)                                                      \
     do {                                                                        \
         if (code == CURLE_OK) {                                                 \
-            code = curl_easy_setopt(transfer->easy, (option), (value));         \
+            code = curl_easy_setopt(easy, (option), (value));                   \
         }                                                                       \
     } while (0)
 
-static CURLcode set_protocol(sa_http__transfer_t *transfer)
+CURLcode sa_http__set_protocol(CURL *easy)
 {
     CURLcode code = CURLE_OK;
 
@@ -138,10 +148,8 @@ static CURLcode set_protocol(sa_http__transfer_t *transfer)
 #endif
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_PROXY, "");
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_TCP_KEEPALIVE, 0L);
-    SET(CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
     return code;
 }
 
@@ -152,12 +160,14 @@ long sa_http__milliseconds(apr_interval_time_t time)
 
 static CURLcode set_limits(sa_http__transfer_t *transfer, const sa_http_request_t *request)
 {
+    CURL *easy = transfer->easy;
     CURLcode code = CURLE_OK;
     apr_interval_time_t connect =
         request->timeout < CONNECT_TIMEOUT ? request->timeout : CONNECT_TIMEOUT;
 
     SET(CURLOPT_TIMEOUT_MS, sa_http__milliseconds(request->timeout));
     SET(CURLOPT_CONNECTTIMEOUT_MS, sa_http__milliseconds(connect));
+    SET(CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
     SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->limit_bytes);
     SET(CURLOPT_WRITEFUNCTION, sa_http__take_body);
     SET(CURLOPT_WRITEDATA, transfer);
@@ -177,6 +187,18 @@ static CURLcode cleanse_plaintext(CURL *easy, void *context, void *nothing)
     return CURLE_OK;
 }
 
+/* TLS within a proxy's TLS: libcurl 7.88 loses what was wrong with the server's certificate, as
+ * OpenSSL's queue of errors is emptied when its alert goes out.  So it is judged here. */
+static CURLcode judge_behind_proxy(CURL *easy, void *context, void *baton)
+{
+    sa_http__transfer_t *transfer = baton;
+
+    if (transfer->asks_proxy) {
+        return cleanse_plaintext(easy, context, NULL);
+    }
+    return sa_http__tls_apply(context, &transfer->judge) ? CURLE_OK : CURLE_SSL_CONNECT_ERROR;
+}
+
 /* "sha256//A;sha256//B" of "A B". */
 static const char *pins(const char *words, apr_pool_t *pool)
 {
@@ -188,11 +210,12 @@ static const char *pins(const char *words, apr_pool_t *pool)
                   : apr_pstrcat(pool, "sha256//", words, NULL);
 }
 
-static CURLcode set_tls(sa_http__transfer_t *transfer, const sa_http_request_t *request)
+CURLcode sa_http__set_tls(CURL *easy, const sa_http_request_t *request)
 {
     CURLcode code = CURLE_OK;
 
-    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(CURLOPT_SSLVERSION, (long)(request->tls_least == SA_HTTP_TLS_1_3
+                                       ? CURL_SSLVERSION_TLSv1_3 : CURL_SSLVERSION_TLSv1_2));
     SET(CURLOPT_SSL_VERIFYPEER, request->insecure ? 0L : 1L);
     SET(CURLOPT_SSL_VERIFYHOST, request->insecure ? 0L : 2L);
     if (request->ca_file) {
@@ -202,12 +225,6 @@ static CURLcode set_tls(sa_http__transfer_t *transfer, const sa_http_request_t *
         SET(CURLOPT_CAINFO, request->ca_file);
         SET(CURLOPT_CAPATH, NULL);      /* this one, not the system's as well */
     }
-    if (request->pin_sha256) {
-        SET(CURLOPT_PINNEDPUBLICKEY, pins(request->pin_sha256, transfer->pool));
-    }
-    if (sa_http__is_secret(request)) {
-        curl_easy_setopt(transfer->easy, CURLOPT_SSL_CTX_FUNCTION, cleanse_plaintext);
-    }
     if (request->cert_file) {
         SET(CURLOPT_SSLCERT, request->cert_file);
         SET(CURLOPT_SSLKEY, request->key_file ? request->key_file : request->cert_file);
@@ -215,9 +232,50 @@ static CURLcode set_tls(sa_http__transfer_t *transfer, const sa_http_request_t *
     return code;
 }
 
+/* What only a transfer has. */
+static CURLcode set_trust(sa_http__transfer_t *transfer, const sa_http_request_t *request)
+{
+    CURL *easy = transfer->easy;
+    CURLcode code = sa_http__set_tls(easy, request);
+
+    if (request->pin_sha256) {
+        SET(CURLOPT_PINNEDPUBLICKEY, pins(request->pin_sha256, transfer->pool));
+    }
+    if (sa_http__is_secret(request)) {
+        curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, cleanse_plaintext);
+    }
+    if (sa_http__is_tls_proxy(transfer->proxy)) {
+        transfer->judge = (sa_http_tls_judge_t){
+            .host = transfer->host, .insecure = request->insecure, .least = request->tls_least
+        };
+        SET(CURLOPT_SSL_CTX_FUNCTION, judge_behind_proxy);
+        SET(CURLOPT_SSL_CTX_DATA, transfer);
+    }
+    return code;
+}
+
+/* Our name is for the server. */
+static CURLcode set_proxy(sa_http__transfer_t *transfer, const sa_http_request_t *request)
+{
+    CURL *easy = transfer->easy;
+    CURLcode code = sa_http__set_proxy(easy, transfer->proxy,
+                                       request->proxy ? request->proxy->password : NULL);
+
+    if (transfer->proxy) {
+        transfer->asks_proxy = !sa_http__is_socks_proxy(transfer->proxy);
+        transfer->proxy_headers = curl_slist_append(NULL, "User-Agent:");
+        SA_ASSERT(transfer->proxy_headers != NULL);
+        SET(CURLOPT_PROXYHEADER, transfer->proxy_headers);
+        SET(CURLOPT_FRESH_CONNECT, 1L);     /* every answer has a CONNECT's before it */
+        SET(CURLOPT_FORBID_REUSE, 1L);
+    }
+    return code;
+}
+
 /* POSTFIELDS, not COPYPOSTFIELDS: one copy, which is ours to wipe. */
 static CURLcode set_post(sa_http__transfer_t *transfer, const char *body)
 {
+    CURL *easy = transfer->easy;
     CURLcode code = CURLE_OK;
     size_t length = strlen(body);
 
@@ -233,6 +291,7 @@ static CURLcode set_post(sa_http__transfer_t *transfer, const char *body)
 
 static CURLcode set_request(sa_http__transfer_t *transfer, const sa_http_request_t *request)
 {
+    CURL *easy = transfer->easy;
     CURLcode code = CURLE_OK;
 
     add_headers(transfer, request);
@@ -253,10 +312,13 @@ sa_error_t *sa_http__prepare(sa_http__transfer_t *transfer, const sa_http_reques
 {
     CURLcode code;
 
-    SA_TRY(read_place(&transfer->place, request->url, transfer->pool));
-    code = set_protocol(transfer);
+    SA_TRY(sa_http__read_place(&transfer->place, &transfer->host, request->url, transfer->pool));
+    transfer->ca_file = apr_pstrdup(transfer->pool, request->ca_file);
+    transfer->proxy = sa_http__proxy_for(request, transfer->host, transfer->pool);
+    code = sa_http__set_protocol(transfer->easy);
     code = code != CURLE_OK ? code : set_limits(transfer, request);
-    code = code != CURLE_OK ? code : set_tls(transfer, request);
+    code = code != CURLE_OK ? code : set_trust(transfer, request);
+    code = code != CURLE_OK ? code : set_proxy(transfer, request);
     code = code != CURLE_OK ? code : set_request(transfer, request);
     if (code != CURLE_OK) {
         return sa_error(SA_ERR_HTTP, NULL, "cannot prepare a request to %s: libcurl %d, %s",

@@ -97,16 +97,46 @@ static const char *alternatives(const char *names, apr_pool_t *pool)
     return all;
 }
 
-sa_test_cert_t *sa_test_cert_issue(const sa_test_cert_t *authority, const char *names,
-                                   long from, long to, apr_pool_t *pool)
+/* USAGE NULL: for anything. */
+static sa_test_cert_t *issue(const sa_test_cert_t *authority, const char *names, long from,
+                             long to, const char *usage, apr_pool_t *pool)
 {
     sa_test_cert_t *made = begin(names, from, to, pool);
 
     X509_set_issuer_name(made->cert, X509_get_subject_name(authority->cert));
     add_extension(made->cert, authority->cert, NID_subject_alt_name, alternatives(names, pool));
     add_extension(made->cert, authority->cert, NID_authority_key_identifier, "keyid");
+    if (usage) {
+        add_extension(made->cert, authority->cert, NID_ext_key_usage, usage);
+    }
     SA_ASSERT(X509_sign(made->cert, authority->key, EVP_sha256()) > 0);
     return made;
+}
+
+sa_test_cert_t *sa_test_cert_issue(const sa_test_cert_t *authority, const char *names,
+                                   long from, long to, apr_pool_t *pool)
+{
+    return issue(authority, names, from, to, NULL, pool);
+}
+
+sa_test_cert_t *sa_test_cert_issue_for(const sa_test_cert_t *authority, const char *names,
+                                       const char *usage, apr_pool_t *pool)
+{
+    return issue(authority, names, -HOUR, HOUR, usage, pool);
+}
+
+const char *sa_test_cert_pin(const sa_test_cert_t *cert, apr_pool_t *pool)
+{
+    unsigned char *der = NULL;
+    unsigned char digest[32];
+    char *text = apr_pcalloc(pool, 64);
+    int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert->cert), &der);
+
+    SA_ASSERT(length > 0);
+    SA_ASSERT(EVP_Digest(der, (size_t)length, digest, NULL, EVP_sha256(), NULL) == 1);
+    OPENSSL_free(der);
+    EVP_EncodeBlock((unsigned char *)text, digest, (int)sizeof(digest));
+    return text;
 }
 
 void sa_test_cert_write(const sa_test_cert_t *cert, const char *path)
@@ -137,22 +167,25 @@ const char *sa_test_certificates(apr_pool_t *pool)
         int authority;
         long from;
         long to;
+        const char *usage;
     } rows[] = {
-        {"ca", NULL, CA, 0, 0},
-        {"other-ca", NULL, OTHER_CA, 0, 0},
-        {"server", "localhost,127.0.0.1", CA, -HOUR, HOUR},
-        {"expired", "localhost,127.0.0.1", CA, -2 * DAY, -DAY},
-        {"wrong-name", "elsewhere.test", CA, -HOUR, HOUR},
-        {"client", "client.test", CA, -HOUR, HOUR},
-        {"other-client", "client.test", OTHER_CA, -HOUR, HOUR}
+        {"ca", NULL, CA, 0, 0, NULL},
+        {"other-ca", NULL, OTHER_CA, 0, 0, NULL},
+        {"server", "localhost,127.0.0.1", CA, -HOUR, HOUR, NULL},
+        {"expired", "localhost,127.0.0.1", CA, -2 * DAY, -DAY, NULL},
+        {"not-yet", "localhost,127.0.0.1", CA, DAY, 2 * DAY, NULL},
+        {"wrong-name", "elsewhere.test", CA, -HOUR, HOUR, NULL},
+        {"wrong-usage", "localhost,127.0.0.1", CA, -HOUR, HOUR, "clientAuth"},
+        {"client", "client.test", CA, -HOUR, HOUR, NULL},
+        {"other-client", "client.test", OTHER_CA, -HOUR, HOUR, NULL}
     };
     sa_test_cert_t *made[sizeof(rows) / sizeof(rows[0])];
     const char *dir = sa_test_dir(pool);
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         made[i] = rows[i].names
-            ? sa_test_cert_issue(made[rows[i].authority], rows[i].names, rows[i].from, rows[i].to,
-                                 pool)
+            ? issue(made[rows[i].authority], rows[i].names, rows[i].from, rows[i].to,
+                    rows[i].usage, pool)
             : sa_test_cert_authority(rows[i].file, pool);
         sa_test_cert_write(made[i], apr_pstrcat(pool, dir, "/", rows[i].file, ".pem", NULL));
         write_key(made[i], apr_pstrcat(pool, dir, "/", rows[i].file, ".key", NULL));

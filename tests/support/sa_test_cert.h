@@ -18,6 +18,11 @@ sa_test_cert_t *sa_test_cert_authority(const char *name, apr_pool_t *pool);
  * now + FROM to now + TO seconds. */
 sa_test_cert_t *sa_test_cert_issue(const sa_test_cert_t *authority, const char *names,
                                    long from, long to, apr_pool_t *pool);
+/* The same with an extended key usage, such as "clientAuth", for an hour. */
+sa_test_cert_t *sa_test_cert_issue_for(const sa_test_cert_t *authority, const char *names,
+                                       const char *usage, apr_pool_t *pool);
+/* Base64 of the SHA-256 of its public key, in POOL. */
+const char *sa_test_cert_pin(const sa_test_cert_t *cert, apr_pool_t *pool);
 /* Write the certificate as PEM to PATH. */
 void sa_test_cert_write(const sa_test_cert_t *cert, const char *path);
 
@@ -26,7 +31,8 @@ void sa_test_cert_write(const sa_test_cert_t *cert, const char *path);
  *   ca             the authority          other-ca      another one
  *   server         localhost, 127.0.0.1   expired       the same, until yesterday
  *   wrong-name     for elsewhere.test     client        for TLS client authentication
- *   other-client   by other-ca */
+ *   other-client   by other-ca            wrong-usage   localhost, 127.0.0.1, for clients only
+ *   not-yet        localhost, 127.0.0.1, from tomorrow on */
 const char *sa_test_certificates(apr_pool_t *pool);
 
 #endif

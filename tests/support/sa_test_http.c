@@ -414,6 +414,13 @@ void sa_test_http_limit_tls(sa_test_http_t *server, int version)
     SSL_CTX_set_max_proto_version(server->tls, version);
 }
 
+void sa_test_http_ask_certificate(sa_test_http_t *server, const sa_test_cert_t *authority)
+{
+    SA_ASSERT(X509_STORE_add_cert(SSL_CTX_get_cert_store(server->tls), authority->cert) == 1);
+    SSL_CTX_set_verify(server->tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_read_ahead(server->tls, 1);     /* nothing unread: a reset would drop the alert */
+}
+
 int sa_test_http_requests(sa_test_http_t *server)
 {
     int requests;

@@ -48,6 +48,8 @@ const char *sa_test_http_last_request(sa_test_http_t *server, apr_pool_t *pool);
 const char *sa_test_http_last_body(sa_test_http_t *server, apr_pool_t *pool);
 /* Speak TLS up to VERSION (TLS1_1_VERSION, ...) from the next connection on. */
 void sa_test_http_limit_tls(sa_test_http_t *server, int version);
+/* Want a certificate by AUTHORITY of every client from the next connection on. */
+void sa_test_http_ask_certificate(sa_test_http_t *server, const sa_test_cert_t *authority);
 /* Requests and connections so far. */
 int sa_test_http_requests(sa_test_http_t *server);
 int sa_test_http_connections(sa_test_http_t *server);
