@@ -63,12 +63,31 @@ static sa_http_request_t make_request(const sa_bootstrap__visit_t *visit, const 
     };
 }
 
+/* The bus's settings: the same network lies between. */
+static bool read_proxy(sa_http_proxy_t *proxy, sa_bootstrap__visit_t *visit)
+{
+    sa_http_proxy_choice_t choice;
+    sa_error_t *err;
+
+    sa_http_proxy_choose(&choice, visit->config, visit->pool);
+    err = sa_http_proxy_read(proxy, &choice, visit->pool);
+    return !err || sa_bootstrap__end_error(visit, SA_BOOTSTRAP_AWAY, err,
+                                           "no way to the platform");
+}
+
 /* True: there is an answer, whatever it says. */
-static bool ask(answer_t *answer, sa_bootstrap__visit_t *visit, const sa_http_request_t *request)
+static bool ask(answer_t *answer, sa_bootstrap__visit_t *visit, sa_http_request_t *request)
 {
     sa_http_response_t response = {0};
-    sa_error_t *err = sa_http_fetch(&response, request, visit->stop, visit->pool);
+    sa_http_proxy_t proxy;
+    sa_error_t *err;
 
+    if (!read_proxy(&proxy, visit)) {
+        return false;
+    }
+    request->proxy = &proxy;
+    err = sa_http_fetch(&response, request, visit->stop, visit->pool);
+    request->proxy = NULL;
     if (err && response.status == 0) {
         return end_transfer(visit, err, response.untrusted);
     }
