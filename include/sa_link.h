@@ -36,7 +36,8 @@ const char *sa_link_message_header(const sa_link_message_t *message, const char 
 size_t sa_link_message_header_size(const sa_link_message_t *message);
 void sa_link_message_destroy(sa_link_message_t *message);
 
-/* Once in the process, before the first link; and at the end. */
+/* Once in the process, before the first link and the first thread; and at the end.  Opens the
+ * http room's library as well. */
 sa_error_t *sa_link_library_open(void) SA_MUST_CHECK;
 void sa_link_library_close(void);
 const char *sa_link_library_version(void);
@@ -73,6 +74,11 @@ void sa_link_on_refused(sa_link_t *link, sa_link_refused_fn_t fn, void *baton);
  * way to the bus is flushed before; an attempt that waits waits no longer.  Any thread. */
 void sa_link_renew(sa_link_t *link);
 
+/* The network has changed, or the machine has slept: look at once whether the connection still
+ * stands (its own address is there, the server answers within 1.5 s), and do not wait for the next
+ * attempt while there is none.  At most once a second.  Any thread; returns at once. */
+void sa_link_look(sa_link_t *link);
+
 /* Is TEXT a .creds file for a user whose seed belongs to its JWT, which is valid now?
  * SA_ERR_FILE_CONTENT says what is wrong, without a word of it.  Any thread. */
 sa_error_t *sa_link_check_creds(const char *text, apr_pool_t *scratch_pool) SA_MUST_CHECK;
@@ -94,9 +100,9 @@ sa_error_t *sa_link_start(sa_link_t *link, const sa_config_t *config) SA_MUST_CH
 /* Take over new settings: connects anew with them. */
 sa_error_t *sa_link_reload(sa_link_t *link, const sa_config_t *config) SA_MUST_CHECK;
 /* Flush for at most TIMEOUT and close.  Bounded also when the server is frozen
- * (4 s more, while a write gives up) or an attempt is under way (what is left of
- * nats.connect_timeout, in the TLS handshake or the login; half a second while
- * a name is looked up; at once otherwise). */
+ * (4 s more, while a write gives up; 2 s more over WebSocket) or an attempt is under way
+ * (what is left of nats.connect_timeout, in nats.c's TLS handshake or the login; at once
+ * otherwise). */
 void sa_link_stop(sa_link_t *link, apr_interval_time_t timeout);
 
 bool sa_link_is_up(sa_link_t *link);

@@ -3,7 +3,8 @@
  *
  * The thread: wait, try each URL once, watch what came up until it goes, and
  * again.  The wait comes before the first attempt after a loss as well: the
- * neighbours lost theirs at the same moment. */
+ * neighbours lost theirs at the same moment.  Only a change of this machine's
+ * own network is answered at once: that is nobody's loss but ours. */
 #include "sa_link_private.h"
 
 #include <string.h>
@@ -21,6 +22,11 @@
 /* A machine up for less than this has just booted, and so have its neighbours. */
 #define JUST_BOOTED apr_time_from_sec(300)
 #define BOOT_SPREAD 20
+/* A server that is about to stop gives 10 s before it throws anybody out; its clients leave within
+ * half of that, and ask again while there is no other to go to. */
+#define LAME_DUCK_SPREAD apr_time_from_sec(5)
+/* After a change of the network the machines of one place come back within this time. */
+#define HURRY_SPREAD apr_time_from_sec(1)
 /* What is on its way when a reload ends the connection. */
 #define RELOAD_FLUSH apr_time_from_sec(1)
 
@@ -52,6 +58,7 @@ sa_error_t *sa_link_library_open(void)
     sa_os_thread_t *thread;
 
     SA_ASSERT(!library_pool);
+    SA_TRY(sa_http_library_open());     /* which counts how often: roads are made there */
     library_pool = sa_pool_create_root();
     SA_TRY(sa_link__tls_open(library_pool));
     SA_TRY_APR(sa_os_thread_start(&thread, "nats-lib", open_library, &opening, library_pool),
@@ -66,6 +73,7 @@ void sa_link_library_close(void)
     sa_link__tls_close();
     apr_pool_destroy(library_pool);
     library_pool = NULL;
+    sa_http_library_close();
 }
 
 const char *sa_link_library_version(void)
@@ -125,14 +133,64 @@ void sa_link_on_second_ack(sa_link_t *link, sa_link_ack_fn_t fn, void *baton)
     link->second_ack_baton = baton;
 }
 
+void sa_link_look(sa_link_t *link)
+{
+    apr_interval_time_t now = sa_time_mono();
+
+    sa_os_mutex_lock(link->mutex);
+    if (link->look_at == 0) {
+        link->look_at = link->looked > 0 && now - link->looked < SA_LINK_LOOK_SPACING
+            ? link->looked + SA_LINK_LOOK_SPACING : now;
+    }
+    sa_os_cond_broadcast(link->cond);
+    sa_os_mutex_unlock(link->mutex);
+}
+
+/* Called with the lock. */
+static bool is_interrupted(const sa_link_t *link)
+{
+    return link->stopping || link->fresh || link->renew;
+}
+
+/* Called with the lock. */
+static bool is_look_due(const sa_link_t *link)
+{
+    return link->look_at > 0 && sa_time_mono() >= link->look_at;
+}
+
 bool sa_link__is_interrupted(sa_link_t *link)
 {
     bool interrupted;
 
     sa_os_mutex_lock(link->mutex);
-    interrupted = link->stopping || link->fresh || link->renew;
+    interrupted = is_interrupted(link);
     sa_os_mutex_unlock(link->mutex);
     return interrupted;
+}
+
+bool sa_link__is_moot(sa_link_t *link)
+{
+    bool moot;
+
+    sa_os_mutex_lock(link->mutex);
+    moot = is_interrupted(link) || (!link->conn && !link->patient && is_look_due(link));
+    sa_os_mutex_unlock(link->mutex);
+    return moot;
+}
+
+/* Take the news of a change of the network, if there is any. */
+static bool take_look(sa_link_t *link)
+{
+    bool due;
+
+    sa_os_mutex_lock(link->mutex);
+    due = is_look_due(link);
+    if (due) {
+        link->look_at = 0;
+        link->looked = sa_time_mono();
+    }
+    sa_os_mutex_unlock(link->mutex);
+    return due;
 }
 
 bool sa_link_is_up(sa_link_t *link)
@@ -177,14 +235,36 @@ static void tell_edge(sa_link_t *link, bool up)
     }
 }
 
-/* Wait until DEADLINE or an interruption. */
+static apr_interval_time_t sooner(apr_interval_time_t deadline, apr_interval_time_t other)
+{
+    return other > 0 && other < deadline ? other : deadline;
+}
+
+/* Wait until DEADLINE, an interruption or a change of the network. */
 static void wait_until(sa_link_t *link, apr_interval_time_t deadline)
 {
     sa_os_mutex_lock(link->mutex);
-    while (!link->stopping && !link->fresh && !link->renew && sa_time_mono() < deadline) {
-        sa_os_cond_wait(link->cond, link->mutex, deadline);
+    while (!is_interrupted(link) && !is_look_due(link) && sa_time_mono() < deadline) {
+        sa_os_cond_wait(link->cond, link->mutex, sooner(deadline, link->look_at));
     }
     sa_os_mutex_unlock(link->mutex);
+}
+
+/* The time between two attempts.  A change of the network ends it, after a short spread. */
+static void rest(sa_link_t *link, apr_interval_time_t time)
+{
+    sa_random_t random;
+
+    if (!link->hurry) {
+        wait_until(link, sa_time_mono() + time);
+        link->hurry = take_look(link);
+    }
+    if (link->hurry) {
+        link->hurry = false;
+        sa_random_init(&random);
+        wait_until(link, sa_time_mono()
+                   + (apr_interval_time_t)sa_random_below(&random, (apr_uint64_t)HURRY_SPREAD));
+    }
 }
 
 /* Settings of a reload take the old ones' place. */
@@ -233,26 +313,52 @@ static void tell_refused(sa_link_t *link, const sa_link__failure_t *failure)
     }
 }
 
-/* One pass over the URLs. */
-static sa_link__conn_t *try_urls(sa_link_t *link)
+/* One pass over the URLs, from the one at FIRST on, each said when it fails unless QUIET. */
+static sa_link__conn_t *try_urls(sa_link_t *link, int first, bool quiet)
 {
+    const sa_link__settings_t *settings = link->settings;
     sa_link__failure_t failure;
     sa_link__conn_t *conn = NULL;
 
-    for (int i = 0; !conn && i < link->settings->url_count; i++) {
-        const sa_link__url_t *url = &link->settings->urls[i];
+    for (int i = 0; !conn && i < settings->url_count; i++) {
+        const sa_link__url_t *url = &settings->urls[(first + i) % settings->url_count];
 
-        if (sa_link__is_interrupted(link)) {
+        if (sa_link__is_moot(link)) {
             return NULL;
         }
         conn = sa_link__connect(link, url, &failure);
-        if (!conn && !sa_link__is_interrupted(link)) {
+        if (!conn && !quiet && !sa_link__is_moot(link)) {
             sa_stats_add(SA_STAT_link_connect_failures, 1);
             say_failure(url, &failure);
             tell_refused(link, &failure);
         }
     }
     return conn;
+}
+
+/* Subscribe on CONN; NULL, and said, if that fails. */
+static sa_link__conn_t *settle(sa_link_t *link, sa_link__conn_t *conn)
+{
+    sa_link__failure_t failure;
+
+    if (sa_link__subscribe(conn, &failure)) {
+        return conn;
+    }
+    sa_stats_add(SA_STAT_link_connect_failures, 1);
+    say_failure(conn->url, &failure);
+    tell_refused(link, &failure);
+    sa_link__disconnect(conn);
+    return NULL;
+}
+
+/* Try each URL once.  A network that changes all the time must not keep us from ending an
+ * attempt: every other one is ended. */
+static sa_link__conn_t *bring_up(sa_link_t *link)
+{
+    sa_link__conn_t *conn = try_urls(link, 0, false);
+
+    link->patient = !conn && sa_link__is_moot(link);
+    return conn ? settle(link, conn) : NULL;
 }
 
 static void begin(sa_link_t *link, sa_link__conn_t *conn)
@@ -284,26 +390,80 @@ static bool is_clock_set_back(sa_link__conn_t *conn)
     return conn->set_back;
 }
 
-/* Until the connection ends, or is to end. */
-static void watch(sa_link_t *link, sa_link__conn_t *conn)
+/* Has the connection outlived a change of the network? */
+static bool is_lost_by_change(sa_link_t *link, sa_link__conn_t *conn)
 {
-    apr_interval_time_t look = sa_time_mono();
+    if (!take_look(link)) {
+        return false;
+    }
+    SA_LOG(link_looking, SA_S("url", conn->url->text));
+    conn->lost_network = sa_link__look(conn);
+    link->hurry = conn->lost_network != NULL;
+    return link->hurry;
+}
+
+/* A lame duck is left at a random moment, for another server that answers. */
+static void note_lame_duck(sa_link_t *link)
+{
+    sa_random_t random;
+
+    sa_random_init(&random);
+    link->move_at = sa_time_mono() + apr_time_from_msec(100)
+        + (apr_interval_time_t)sa_random_below(&random, (apr_uint64_t)LAME_DUCK_SPREAD);
+}
+
+static sa_link__conn_t *find_other(sa_link_t *link, const sa_link__conn_t *conn)
+{
+    int next = (int)(conn->url - link->settings->urls) + 1;
+    sa_link__conn_t *other;
+
+    if (link->move_at == 0 || sa_time_mono() < link->move_at) {
+        return NULL;
+    }
+    other = try_urls(link, next, true);
+    if (!other) {
+        note_lame_duck(link);
+    }
+    return other;
+}
+
+/* Sleep until the connection ends, or something is to be done about it; true: it is over. */
+static bool doze(sa_link_t *link, sa_link__conn_t *conn, apr_interval_time_t deadline)
+{
+    bool over;
+
+    sa_os_mutex_lock(link->mutex);
+    while (!is_interrupted(link) && !conn->closed && !link->news && !is_look_due(link)
+           && sa_time_mono() < deadline) {
+        sa_os_cond_wait(link->cond, link->mutex, sooner(deadline, link->look_at));
+    }
+    over = is_interrupted(link) || conn->closed;
+    sa_os_mutex_unlock(link->mutex);
+    return over;
+}
+
+/* Until the connection ends, or is to end.  Returns the one that is to take its place, or NULL. */
+static sa_link__conn_t *watch(sa_link_t *link, sa_link__conn_t *conn)
+{
+    apr_interval_time_t look = sa_time_mono() + link->settings->ping_interval;
+    sa_link__conn_t *other = NULL;
     bool over = false;
 
-    while (!over) {
+    link->move_at = 0;
+    while (!over && !other) {
+        over = doze(link, conn, sooner(look, link->move_at));
+        if (sa_link__say_news(link)) {
+            note_lame_duck(link);
+        }
+        over = over || is_clock_set_back(conn) || is_lost_by_change(link, conn);
+        if (!over) {
+            other = find_other(link, conn);
+        }
         if (sa_time_mono() >= look) {
             look = sa_time_mono() + link->settings->ping_interval;
         }
-        sa_os_mutex_lock(link->mutex);
-        while (!link->stopping && !link->fresh && !link->renew && !conn->closed && !link->news
-               && sa_time_mono() < look) {
-            sa_os_cond_wait(link->cond, link->mutex, look);
-        }
-        over = link->stopping || link->fresh || link->renew || conn->closed;
-        sa_os_mutex_unlock(link->mutex);
-        sa_link__say_news(link);
-        over = over || is_clock_set_back(conn);
     }
+    return other;
 }
 
 /* Give what was published the time to arrive. */
@@ -329,9 +489,12 @@ static void say_end(sa_link_t *link, sa_link__conn_t *conn)
     sa_link__failure_t failure;
 
     sa_link__read_reason(&failure, conn);
-    if (sa_link__is_interrupted(link)) {
+    if (sa_link__is_interrupted(link) || conn->moved) {
         SA_LOG(link_closed, SA_S("url", conn->url->text));
         return;
+    }
+    if (conn->lost_network) {
+        sa_link__fail(&failure, SA_EVENT_link_network_lost, "%s", conn->lost_network);
     }
     if (conn->set_back) {
         failure.event = SA_EVENT_link_lost;
@@ -373,16 +536,36 @@ static apr_interval_time_t first_wait(const sa_link__settings_t *settings)
     return (apr_interval_time_t)sa_random_below(&random, (apr_uint64_t)spread);
 }
 
-/* One connection, from the first attempt to its end. */
+/* OTHER takes CONN's place.  It subscribes when CONN is gone: a request that both got would be
+ * carried out twice. */
+static sa_link__conn_t *move(sa_link_t *link, sa_link__conn_t *conn, sa_link__conn_t *other)
+{
+    SA_LOG(link_moving, SA_S("from", conn->url->text), SA_S("to", other->url->text));
+    conn->moved = true;
+    flush(link, conn);
+    end(link, conn);
+    return settle(link, other);
+}
+
+/* From the first attempt to the end of the last connection that one led to. */
 static void turn(sa_link_t *link)
 {
-    sa_link__conn_t *conn = try_urls(link);
+    sa_link__conn_t *conn = bring_up(link);
 
-    if (conn) {
+    while (conn) {
+        sa_link__conn_t *other;
+
         begin(link, conn);
-        watch(link, conn);
-        flush(link, conn);
-        end(link, conn);
+        other = watch(link, conn);
+        if (other) {
+            conn = move(link, conn, other);
+        } else {
+            if (!conn->lost_network) {      /* or it would be waited for in vain */
+                flush(link, conn);
+            }
+            end(link, conn);
+            conn = NULL;
+        }
     }
 }
 
@@ -419,17 +602,17 @@ static void run(void *baton)
     sa_link_t *link = baton;
 
     take_settings(link);
-    wait_until(link, sa_time_mono() + first_wait(link->settings));
+    rest(link, first_wait(link->settings));
     while (!is_stopping(link)) {
         take_settings(link);
         if (link->settings->url_count == 0 || lacks_creds(link)) {
             wait_until(link, SA_OS_NEVER);
+            take_look(link);
             continue;
         }
         turn(link);
-        wait_until(link, sa_time_mono() + sa_backoff_next(&link->backoff));
+        rest(link, sa_backoff_next(&link->backoff));
     }
-    sa_link__dial_close(link);
     apr_pool_destroy(link->settings->pool);
     nats_ReleaseThreadMemory();
 }

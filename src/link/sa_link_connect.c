@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-#include <apr_portable.h>
 #include <apr_strings.h>
 
+#include "sa_link_relay.h"
+#include "sa_os_network.h"
 #include "sa_pool.h"
 #include "sa_stats.h"
 #include "sa_time.h"
@@ -16,30 +17,18 @@
 /* A connection that breaks off early has its reason within this time. */
 #define REASON_WAIT apr_time_from_sec(1)
 
-/* -1 here, INVALID_SOCKET there. */
-#define NO_SOCKET ((apr_os_sock_t)-1)
-
-/* The socket on its way from us to nats.c. */
-typedef struct hand_over_t {
-    apr_socket_t *socket;
-} hand_over_t;
-
 /* Runs inside natsConnection_Connect().  From here on nats.c closes it. */
 static natsStatus hand_over(natsSock *fd, char *host, int port, void *baton)
 {
-    hand_over_t *hand = baton;
-    apr_os_sock_t given = NO_SOCKET;
-    apr_os_sock_t none = NO_SOCKET;
+    sa_link__road_t *road = baton;
 
     (void)host;
     (void)port;
-    *fd = NO_SOCKET;
-    if (!hand->socket || apr_os_sock_get(&given, hand->socket) != APR_SUCCESS) {
+    *fd = road->fd;
+    if (road->fd == SA_LINK_NO_SOCKET) {
         return NATS_NO_SERVER;
     }
-    apr_os_sock_put(&hand->socket, &none, NULL);
-    hand->socket = NULL;
-    *fd = given;
+    road->fd = SA_LINK_NO_SOCKET;
     return NATS_OK;
 }
 
@@ -68,11 +57,23 @@ static void on_closed(natsConnection *nc, void *baton)
     sa_os_mutex_unlock(conn->link->mutex);
 }
 
+/* On a relayed way nats.c sees a closed socket, whatever the server said before. */
+static void ask_relay(sa_link__failure_t *failure, sa_link__conn_t *conn)
+{
+    sa_link__failure_t said;
+
+    if (conn->relay && failure->event == SA_EVENT_link_lost
+        && sa_link__relay_reason(conn->relay, &said)) {
+        *failure = said;
+    }
+}
+
 void sa_link__read_reason(sa_link__failure_t *failure, sa_link__conn_t *conn)
 {
     sa_os_mutex_lock(conn->link->mutex);
     sa_link__fail_status(failure, conn->status, conn->reason);
     sa_os_mutex_unlock(conn->link->mutex);
+    ask_relay(failure, conn);
 }
 
 /* Wait until DEADLINE for the closed callback, which brings the reason. */
@@ -111,7 +112,7 @@ static void on_lame_duck(natsConnection *nc, void *baton)
     } while (0)
 
 static natsStatus set_behaviour(natsOptions *options, const sa_link__settings_t *settings,
-                                apr_interval_time_t left, apr_pool_t *pool)
+                                bool relayed, apr_interval_time_t left, apr_pool_t *pool)
 {
     natsStatus status = NATS_OK;
 
@@ -123,17 +124,19 @@ static natsStatus set_behaviour(natsOptions *options, const sa_link__settings_t 
     STEP(natsOptions_SetPingInterval(options, apr_time_as_msec(settings->ping_interval)));
     STEP(natsOptions_SetMaxPingsOut(options, 2));
     STEP(natsOptions_SetWriteDeadline(options, apr_time_as_msec(SA_LINK_WRITE_DEADLINE)));
-    /* Not natsOptions_SetSendAsap(): without the flusher thread each report is a
-     * packet, and a backlog drains at half the speed. */
+    /* Without nats.c's flusher thread each report is a packet, and a backlog drains at half the
+     * speed; but a relay gathers them again, and takes that thread's place. */
+    STEP(natsOptions_SetSendAsap(options, relayed));
     STEP(natsOptions_UseGlobalMessageDelivery(options, true));
     return status;
 }
 
-static natsStatus set_callbacks(natsOptions *options, sa_link__conn_t *conn, hand_over_t *hand)
+static natsStatus set_callbacks(natsOptions *options, sa_link__conn_t *conn,
+                                sa_link__road_t *road)
 {
     natsStatus status = natsOptions_SetURL(options, conn->url->dial);
 
-    STEP(natsOptions_SetProxyConnHandler(options, hand_over, hand));
+    STEP(natsOptions_SetProxyConnHandler(options, hand_over, road));
     STEP(natsOptions_SetClosedCB(options, on_closed, conn));
     STEP(natsOptions_SetErrorHandler(options, sa_link__on_error, conn));
     STEP(natsOptions_SetLameDuckModeCB(options, on_lame_duck, conn));
@@ -146,14 +149,33 @@ static apr_status_t drop_options(void *options)
     return APR_SUCCESS;
 }
 
+/* Is TLS ours to speak, inside of what the road is? */
+static bool wants_tls(const sa_link__conn_t *conn, const sa_link__road_t *road)
+{
+    return !conn->url->ws
+        && (conn->url->tls || conn->link->settings->tls || road->info.tls_required);
+}
+
+static bool apply_tls(natsOptions *options, sa_link__failure_t *failure,
+                      const sa_link__conn_t *conn, const sa_link__road_t *road, apr_pool_t *pool)
+{
+    if (!wants_tls(conn, road)) {
+        return true;
+    }
+    if (road->is_first && natsOptions_TLSHandshakeFirst(options) != NATS_OK) {
+        sa_link__fail(failure, SA_EVENT_link_tls_failed, "%s", sa_link__last_words());
+        return false;
+    }
+    return sa_link__tls_apply(options, failure, conn->link->settings, conn->url->host, pool);
+}
+
 /* Options for a server that said INFO; NULL: FAILURE says why. */
 static natsOptions *make_options(sa_link__failure_t *failure, sa_link__conn_t *conn,
-                                 const sa_link__info_t *info, hand_over_t *hand,
-                                 apr_interval_time_t left, apr_pool_t *pool)
+                                 sa_link__road_t *road, apr_interval_time_t left,
+                                 apr_pool_t *pool)
 {
     sa_link__settings_t *settings = conn->link->settings;
     sa_link__auth_t *auth = apr_pcalloc(pool, sizeof(*auth));
-    bool tls = conn->url->tls || settings->tls || info->tls_required;
     natsOptions *options;
     natsStatus status = natsOptions_Create(&options);
 
@@ -163,11 +185,11 @@ static natsOptions *make_options(sa_link__failure_t *failure, sa_link__conn_t *c
     }
     apr_pool_cleanup_register(pool, options, drop_options, apr_pool_cleanup_null);
     if (!sa_link__auth_read(auth, failure, settings, conn->url, pool)
-        || (tls && !sa_link__tls_apply(options, failure, settings, conn->url->host, pool))) {
+        || !apply_tls(options, failure, conn, road, pool)) {
         return NULL;
     }
-    STEP(set_behaviour(options, settings, left, pool));
-    STEP(set_callbacks(options, conn, hand));
+    STEP(set_behaviour(options, settings, conn->relay != NULL, left, pool));
+    STEP(set_callbacks(options, conn, road));
     STEP(sa_link__auth_apply(options, auth));
     if (status != NATS_OK) {
         sa_link__fail_status(failure, status, sa_link__last_words());
@@ -179,10 +201,12 @@ static natsOptions *make_options(sa_link__failure_t *failure, sa_link__conn_t *c
 /* A server that wants a client certificate and gets none, or one that it does
  * not know, says so in an alert that mostly gets lost: with TLS 1.3 it comes
  * when we are talking already, and the closed socket is noticed first. */
-static void explain(sa_link__failure_t *failure, const sa_link__settings_t *settings,
-                    const sa_link__info_t *info)
+static void explain(sa_link__failure_t *failure, sa_link__conn_t *conn)
 {
-    if (info->tls_verify
+    const sa_link__settings_t *settings = conn->link->settings;
+
+    ask_relay(failure, conn);
+    if (conn->tls_verify
         && (failure->event == SA_EVENT_link_lost || failure->event == SA_EVENT_link_tls_failed)) {
         sa_link__fail(failure, SA_EVENT_link_tls_client_cert, "%s", settings->cert_file[0]
                       ? "the server wants a client certificate and broke off after ours"
@@ -190,8 +214,17 @@ static void explain(sa_link__failure_t *failure, const sa_link__settings_t *sett
     }
 }
 
+/* What the server takes: with TLS before the first line only nats.c has seen that. */
+static void note_payload(sa_link__conn_t *conn, const sa_link__road_t *road)
+{
+    apr_int64_t most = road->is_first ? natsConnection_GetMaxPayload(conn->nc)
+                                      : road->info.max_payload;
+
+    conn->max_payload = most < 1 || most > SA_LINK_PAYLOAD_CAP ? SA_LINK_PAYLOAD_CAP : most;
+}
+
 static bool speak(sa_link__conn_t *conn, sa_link__failure_t *failure, natsOptions *options,
-                  const sa_link__info_t *info)
+                  const sa_link__road_t *road)
 {
     natsStatus status;
 
@@ -202,41 +235,56 @@ static bool speak(sa_link__conn_t *conn, sa_link__failure_t *failure, natsOption
     status = natsConnection_Connect(&conn->nc, options);
     sa_os_thread_set_name(conn->link->thread_name);
     if (status == NATS_OK) {
-        conn->max_payload = info->max_payload;
+        note_payload(conn, road);
         return true;
     }
     conn->nc = NULL;
     if (!sa_link__tls_verdict(failure)) {
         sa_link__fail_status(failure, status, sa_link__last_words());
-        explain(failure, conn->link->settings, info);
+        explain(failure, conn);
     }
     return false;
 }
 
-/* Subscribe, and make sure that the server has it all before anybody is told. */
-static bool subscribe(sa_link__conn_t *conn, sa_link__failure_t *failure,
-                      const sa_link__info_t *info, apr_interval_time_t deadline)
+bool sa_link__subscribe(sa_link__conn_t *conn, sa_link__failure_t *failure)
 {
-    apr_interval_time_t left = deadline - sa_time_mono();
+    apr_interval_time_t timeout = conn->link->settings->connect_timeout;
     natsStatus status;
 
     sa_os_thread_set_name("nats-deliver");
     status = sa_link__subscribe_all(conn);
     sa_os_thread_set_name(conn->link->thread_name);
     nats_ReleaseThreadMemory();
-    STEP(natsConnection_FlushTimeout(conn->nc, left > 0 ? apr_time_as_msec(left) + 1 : 1));
+    STEP(natsConnection_FlushTimeout(conn->nc, apr_time_as_msec(timeout) + 1));
     if (status == NATS_OK) {
         nats_GetLastError(&status);     /* see sa_link_probe() */
     }
     if (status == NATS_OK) {
+        conn->since = sa_time_mono();
         return true;
     }
     sa_link__fail_status(failure, status, NULL);
     if (status != NATS_TIMEOUT && wait_closed(conn, sa_time_mono() + REASON_WAIT)) {
         sa_link__read_reason(failure, conn);
     }
-    explain(failure, conn->link->settings, info);
+    explain(failure, conn);
     return false;
+}
+
+const char *sa_link__look(sa_link__conn_t *conn)
+{
+    apr_pool_t *pool = sa_pool_create_root();
+    bool is_here = !conn->local || sa_os_network_has_address(conn->local, pool);
+    natsStatus status;
+
+    apr_pool_destroy(pool);
+    if (!is_here) {
+        return "this machine has lost the address that the connection began with";
+    }
+    nats_ReleaseThreadMemory();
+    status = natsConnection_FlushTimeout(conn->nc, apr_time_as_msec(SA_LINK_LOOK_TIMEOUT));
+    return status == NATS_TIMEOUT ? "the server does not answer since the network has changed"
+                                  : NULL;
 }
 
 static sa_link__conn_t *conn_create(sa_link_t *link, const sa_link__url_t *url)
@@ -254,20 +302,18 @@ static sa_link__conn_t *conn_create(sa_link_t *link, const sa_link__url_t *url)
 static bool attempt(sa_link__conn_t *conn, sa_link__failure_t *failure, apr_pool_t *pool)
 {
     apr_interval_time_t deadline = sa_time_mono() + conn->link->settings->connect_timeout;
-    hand_over_t *hand = apr_pcalloc(pool, sizeof(*hand));
-    sa_link__info_t info;
+    sa_link__road_t road;
     natsOptions *options;
     bool ok;
 
-    if (!sa_link__dial(&hand->socket, &info, failure, conn->link, conn->url, deadline, pool)) {
+    if (!sa_link__dial(&road, failure, conn, deadline, pool)) {
         return false;
     }
-    options = make_options(failure, conn, &info, hand, deadline - sa_time_mono(), pool);
-    ok = options && speak(conn, failure, options, &info);
-    if (hand->socket) {
-        apr_socket_close(hand->socket);
-    }
-    return ok && subscribe(conn, failure, &info, deadline);
+    conn->tls_verify = road.info.tls_verify;
+    options = make_options(failure, conn, &road, deadline - sa_time_mono(), pool);
+    ok = options && speak(conn, failure, options, &road);
+    sa_link__road_close(&road);
+    return ok;
 }
 
 sa_link__conn_t *sa_link__connect(sa_link_t *link, const sa_link__url_t *url,
@@ -279,8 +325,6 @@ sa_link__conn_t *sa_link__connect(sa_link_t *link, const sa_link__url_t *url,
     if (!attempt(conn, failure, pool)) {
         sa_link__disconnect(conn);
         conn = NULL;
-    } else {
-        conn->since = sa_time_mono();
     }
     sa_link__tls_forget();
     apr_pool_destroy(pool);
@@ -338,6 +382,9 @@ void sa_link__disconnect(sa_link__conn_t *conn)
             return;     /* left to callbacks that may still come */
         }
         destroy_subscriptions(conn);
+    }
+    if (conn->relay) {
+        sa_link__relay_stop(conn->relay);
     }
     apr_pool_destroy(conn->pool);
 }

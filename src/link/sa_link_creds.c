@@ -133,7 +133,6 @@ sa_error_t *sa_link_try(const sa_config_t *config, const char *creds_file,
     link->thread_name = "identity";
     link->settings = settings_for(config, creds_file, timeout);
     err = try_urls(link, sa_time_mono() + timeout);
-    sa_link__dial_close(link);
     apr_pool_destroy(link->settings->pool);
     sa_link_stop(link, 0);
     nats_ReleaseThreadMemory();

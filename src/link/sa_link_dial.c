@@ -1,287 +1,118 @@
 /* From a URL to a socket on which a NATS server has said its first line.
  *
  * Ours and not nats.c's, because nats.c says "No server available" for every
- * reason alike, cannot be interrupted, and makes sockets that children
- * inherit.  The first line is looked at and left unread: it decides about TLS,
- * and a server that accepts and says nothing is given up from here, where a
- * stop is noticed.
+ * reason alike, cannot be interrupted, knows no proxy and no WebSocket, and
+ * makes sockets that children inherit.  The http room connects.  The first
+ * line is looked at and left unread: it decides about TLS, and a server that
+ * accepts and says nothing is given up from here, where a stop is noticed.
  *
- * A name is looked up in a thread of its own, because getaddrinfo(3) knows no
- * deadline; a numeric address needs none.  A lookup that does not come back is
- * left behind, one at most: the next attempt waits for it, and the end of the
- * link, which waits but shortly, leaves its memory alone. */
+ *   nats, tls              the server's own socket goes to nats.c
+ *   ws, wss                the upgrade, then a relay in frames
+ *   any, https:// proxy    a relay of plain bytes: libcurl speaks TLS with it */
 #include "sa_link_private.h"
 
-#include <errno.h>
 #include <string.h>
 
-#include <apr_poll.h>
 #include <apr_strings.h>
 
-#include "sa_json.h"
+#include "sa_link_relay.h"
+#include "sa_os_file.h"
 #include "sa_pool.h"
 #include "sa_time.h"
 
-/* How soon a stop is noticed while connecting. */
+/* How soon a stop is noticed while waiting for the first line. */
 #define SLICE apr_time_from_msec(50)
-/* For a lookup under way at the end of the link. */
-#define LOOKUP_GRACE apr_time_from_msec(500)
-#define ADDRESSES 8
-/* nats.c reads no longer line. */
-#define INFO_LIMIT (32 * 1024)
+#define HEADERS_LIMIT (16 * 1024)
+/* What may come with the answer to the upgrade, or right behind it. */
+#define EARLY_LIMIT (16 * 1024)
 
-typedef struct sa_link__lookup_t {
-    apr_pool_t *pool;
-    sa_os_mutex_t *mutex;
-    sa_os_cond_t *cond;
-    sa_os_thread_t *thread;
-    const char *host;
-    int port;
-    bool done;
-    apr_status_t status;
-    apr_sockaddr_t *addresses;
-} lookup_t;
+/* ---- what the http room reports ------------------------------------------------ */
 
-static void look_up(void *baton)
+static void fail_report(sa_link__failure_t *failure, const sa_http_conn_report_t *report)
 {
-    lookup_t *lookup = baton;
-    apr_sockaddr_t *addresses = NULL;
-    apr_status_t status = apr_sockaddr_info_get(&addresses, lookup->host, APR_UNSPEC,
-                                                (apr_port_t)lookup->port, 0, lookup->pool);
+    static const sa_event_t events[] = {
+        [SA_HTTP_TROUBLE_OTHER] = SA_EVENT_link_unreachable,
+        [SA_HTTP_TROUBLE_NAME] = SA_EVENT_link_name_unknown,
+        [SA_HTTP_TROUBLE_REFUSED] = SA_EVENT_link_refused,
+        [SA_HTTP_TROUBLE_UNREACHABLE] = SA_EVENT_link_unreachable,
+        [SA_HTTP_TROUBLE_TIMEOUT] = SA_EVENT_link_timeout,
+        [SA_HTTP_TROUBLE_BROKEN] = SA_EVENT_link_lost,
+        [SA_HTTP_TROUBLE_INTERRUPTED] = SA_EVENT_link_timeout,
+        [SA_HTTP_TROUBLE_PROXY_NAME] = SA_EVENT_link_proxy_name,
+        [SA_HTTP_TROUBLE_PROXY_DOWN] = SA_EVENT_link_proxy_down,
+        [SA_HTTP_TROUBLE_PROXY_AUTH] = SA_EVENT_link_proxy_auth,
+        [SA_HTTP_TROUBLE_PROXY_REFUSED] = SA_EVENT_link_proxy_refused,
+        [SA_HTTP_TROUBLE_PROXY_TLS] = SA_EVENT_link_proxy_tls,
+        [SA_HTTP_TROUBLE_TLS] = SA_EVENT_link_tls_failed,
+    };
 
-    sa_os_mutex_lock(lookup->mutex);
-    lookup->addresses = addresses;
-    lookup->status = status;
-    lookup->done = true;
-    sa_os_cond_signal(lookup->cond);
-    sa_os_mutex_unlock(lookup->mutex);
-}
-
-static lookup_t *lookup_start(const sa_link__url_t *url)
-{
-    apr_pool_t *pool = sa_pool_create_root();
-    lookup_t *lookup = apr_pcalloc(pool, sizeof(*lookup));
-
-    lookup->pool = pool;
-    lookup->mutex = sa_os_mutex_create(pool);
-    lookup->cond = sa_os_cond_create(pool);
-    lookup->host = apr_pstrdup(pool, url->host);
-    lookup->port = url->port;
-    if (sa_os_thread_start(&lookup->thread, "lookup", look_up, lookup, pool) != APR_SUCCESS) {
-        apr_pool_destroy(pool);
-        return NULL;
-    }
-    return lookup;
-}
-
-/* Wait for LOOKUP until DEADLINE. */
-static bool lookup_wait(lookup_t *lookup, apr_interval_time_t deadline)
-{
-    bool done;
-
-    sa_os_mutex_lock(lookup->mutex);
-    while (!lookup->done && sa_time_mono() < deadline) {
-        sa_os_cond_wait(lookup->cond, lookup->mutex, deadline);
-    }
-    done = lookup->done;
-    sa_os_mutex_unlock(lookup->mutex);
-    return done;
-}
-
-/* The same, and no longer than until an interruption. */
-static bool lookup_watch(sa_link_t *link, lookup_t *lookup, apr_interval_time_t deadline)
-{
-    bool done = false;
-
-    while (!done && !sa_link__is_interrupted(link) && sa_time_mono() < deadline) {
-        apr_interval_time_t slice = sa_time_mono() + SLICE;
-
-        done = lookup_wait(lookup, slice < deadline ? slice : deadline);
-    }
-    return done;
-}
-
-static void lookup_destroy(lookup_t *lookup)
-{
-    sa_os_thread_join(lookup->thread);
-    apr_pool_destroy(lookup->pool);
-}
-
-void sa_link__dial_close(sa_link_t *link)
-{
-    if (link->lookup && lookup_wait(link->lookup, sa_time_mono() + LOOKUP_GRACE)) {
-        lookup_destroy(link->lookup);
-    }
-    link->lookup = NULL;
-}
-
-/* Is HOST an address in numbers, of which no name server is asked?  Asked for
- * as a network of 32 bits, because without a width APR takes half addresses. */
-static bool is_numeric(const char *host, apr_pool_t *pool)
-{
-    apr_ipsubnet_t *unused;
-
-    return apr_ipsubnet_create(&unused, host, "32", pool) == APR_SUCCESS;
-}
-
-/* Ask in a thread.  APR_TIMEUP: there is no answer in time. */
-static apr_status_t ask(apr_sockaddr_t **addresses, sa_link_t *link, const sa_link__url_t *url,
-                        apr_interval_time_t deadline, apr_pool_t *pool)
-{
-    lookup_t *lookup;
-    apr_status_t status;
-
-    if (link->lookup) {
-        if (!lookup_watch(link, link->lookup, deadline)) {
-            return APR_TIMEUP;
-        }
-        lookup_destroy(link->lookup);
-    }
-    lookup = lookup_start(url);
-    link->lookup = lookup;
-    if (!lookup || !lookup_watch(link, lookup, deadline)) {
-        return APR_TIMEUP;
-    }
-    status = lookup->status;
-    if (status == APR_SUCCESS) {
-        status = apr_sockaddr_info_copy(addresses, lookup->addresses, pool);
-    }
-    lookup_destroy(lookup);
-    link->lookup = NULL;
-    return status;
-}
-
-/* The addresses of URL's host, in POOL. */
-static bool resolve(apr_sockaddr_t **addresses, sa_link__failure_t *failure, sa_link_t *link,
-                    const sa_link__url_t *url, apr_interval_time_t deadline, apr_pool_t *pool)
-{
-    apr_status_t status;
-    char words[128];
-
-    *addresses = NULL;
-    if (is_numeric(url->host, pool)) {
-        status = apr_sockaddr_info_get(addresses, url->host, APR_UNSPEC, (apr_port_t)url->port, 0,
-                                       pool);
+    if (report->trouble == SA_HTTP_TROUBLE_TLS) {
+        sa_link__tls_fail(failure, report->verdict.fault, report->verdict.words);
+    } else if (report->trouble == SA_HTTP_TROUBLE_PROXY_TLS && report->verdict.words[0]) {
+        sa_link__fail(failure, SA_EVENT_link_proxy_tls, "%s", report->verdict.words);
     } else {
-        status = ask(addresses, link, url, deadline, pool);
+        sa_link__fail(failure, events[report->trouble], "%s", report->words);
     }
-    if (status == APR_SUCCESS && *addresses) {
-        return true;
-    }
-    sa_link__fail(failure, SA_EVENT_link_name_unknown, "%s",
-                  APR_STATUS_IS_TIMEUP(status) ? "the name server does not answer"
-                                               : apr_strerror(status, words, sizeof(words)));
-    return false;
 }
 
-static void fail_connect(sa_link__failure_t *failure, apr_status_t status)
+static bool ask_moot(void *link)
 {
-    char words[128];
-
-    apr_strerror(status, words, sizeof(words));
-    if (APR_STATUS_IS_ECONNREFUSED(status)) {
-        sa_link__fail(failure, SA_EVENT_link_refused, "%s", words);
-    } else if (APR_STATUS_IS_TIMEUP(status) || APR_STATUS_IS_ETIMEDOUT(status)) {
-        sa_link__fail(failure, SA_EVENT_link_timeout, "the server's address does not answer");
-    } else {
-        sa_link__fail(failure, SA_EVENT_link_unreachable, "%s", words);
-    }
+    return sa_link__is_moot(link);
 }
 
-/* Connect, looking up every now and then.  Asking again tells how a connection
- * under way stands. */
-static apr_status_t connect_socket(sa_link_t *link, apr_socket_t *socket,
-                                   apr_sockaddr_t *address, apr_interval_time_t deadline)
+static const char *or_null(const char *text)
 {
-    apr_status_t status;
-
-    do {
-        status = apr_socket_connect(socket, address);
-        if (status == EISCONN) {
-            return APR_SUCCESS;
-        }
-    } while (APR_STATUS_IS_TIMEUP(status) && !sa_link__is_interrupted(link)
-             && sa_time_mono() < deadline);
-    return status;
+    return text[0] ? text : NULL;
 }
 
-static apr_status_t connect_address(apr_socket_t **socket, sa_link_t *link,
-                                    apr_sockaddr_t *address, apr_interval_time_t deadline,
-                                    apr_pool_t *pool)
+static bool read_proxy(sa_http_proxy_t *proxy, sa_link__failure_t *failure,
+                       const sa_link__settings_t *settings, apr_pool_t *pool)
 {
-    apr_status_t status = apr_socket_create(socket, address->family, SOCK_STREAM, APR_PROTO_TCP,
-                                            pool);
+    char words[SA_LINK_REASON];
+    sa_error_t *err = sa_http_proxy_read(proxy, &settings->proxy, pool);
 
-    if (status != APR_SUCCESS) {
-        return status;
+    if (err) {
+        sa_link__fail(failure, sa_error_has(err, SA_ERR_FILE_UNSAFE)
+                      ? SA_EVENT_link_secret_unsafe : SA_EVENT_link_proxy_setting, "%s",
+                      sa_error_text(err, words, sizeof(words)));
+        sa_error_clear(err);
+        return false;
     }
-    apr_socket_timeout_set(*socket, SLICE);
-    status = connect_socket(link, *socket, address, deadline);
-    if (status != APR_SUCCESS) {
-        apr_socket_close(*socket);
-        *socket = NULL;
-    }
-    return status;
+    return true;
 }
 
-/* Try the addresses in turn, each with its share of the time that is left. */
-static bool connect_any(apr_socket_t **socket, sa_link__failure_t *failure, sa_link_t *link,
-                        apr_sockaddr_t *addresses, apr_interval_time_t deadline,
-                        apr_pool_t *pool)
+/* Connect to URL's server; with TLS only where that comes before everything. */
+static bool open_conn(sa_http_conn_t **http, sa_link__failure_t *failure, sa_link__conn_t *conn,
+                      apr_interval_time_t deadline, apr_pool_t *pool)
 {
-    apr_status_t status = APR_TIMEUP;
-    int left = 0;
+    const sa_link__settings_t *settings = conn->link->settings;
+    const sa_link__url_t *url = conn->url;
+    bool tls = url->ws && url->tls;
+    sa_http_conn_report_t report;
+    sa_http_proxy_t proxy;
+    sa_http_request_t request = {
+        .url = apr_pstrcat(pool, tls ? "https" : "http", strchr(url->dial, ':'), NULL),
+        .timeout = deadline - sa_time_mono(), .ca_file = or_null(settings->ca_file),
+        .cert_file = or_null(settings->cert_file), .key_file = or_null(settings->key_file),
+        .pin_sha256 = or_null(settings->tls_pins), .tls_least = settings->tls_least,
+        .insecure = settings->tls_insecure, .proxy = &proxy
+    };
 
-    for (apr_sockaddr_t *each = addresses; each && left < ADDRESSES; each = each->next) {
-        left++;
+    if (!read_proxy(&proxy, failure, settings, pool)
+        || (tls && !sa_link__tls_check_key(failure, settings, pool))) {
+        return false;
     }
-    for (apr_sockaddr_t *each = addresses; each && left > 0; each = each->next) {
-        apr_interval_time_t now = sa_time_mono();
-
-        if (now >= deadline || sa_link__is_interrupted(link)) {
-            break;
-        }
-        status = connect_address(socket, link, each, now + (deadline - now) / left--, pool);
-        if (status == APR_SUCCESS) {
-            return true;
-        }
+    if (request.timeout <= 0) {
+        request.timeout = 1;
     }
-    fail_connect(failure, status);
-    return false;
+    if (!sa_http_conn_open(http, &report, &request, ask_moot, conn->link, conn->pool)) {
+        fail_report(failure, &report);
+        return false;
+    }
+    return true;
 }
 
-static bool read_flag(const cJSON *json, const char *name)
-{
-    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, name));
-}
-
-sa_error_t *sa_link__info_parse(sa_link__info_t *info, const char *text, size_t length,
-                                apr_pool_t *pool)
-{
-    const cJSON *number;
-    cJSON *json;
-
-    memset(info, 0, sizeof(*info));
-    while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'
-                          || text[length - 1] == ' ')) {
-        length--;
-    }
-    if (length < 5 || memcmp(text, "INFO ", 5) != 0) {
-        return sa_error(SA_ERR_PARSE, NULL, "the server's first line is not INFO");
-    }
-    SA_TRY_MSG(sa_json_parse(&json, text + 5, length - 5, pool),
-               "the server's INFO cannot be read");
-    info->tls_required = read_flag(json, "tls_required");
-    info->tls_available = read_flag(json, "tls_available");
-    info->tls_verify = read_flag(json, "tls_verify");
-    number = cJSON_GetObjectItemCaseSensitive(json, "max_payload");
-    if (!cJSON_IsNumber(number) || !(number->valuedouble >= 1)) {
-        return sa_error(SA_ERR_PARSE, NULL, "the server's INFO has no max_payload above zero");
-    }
-    info->max_payload = number->valuedouble > SA_LINK_PAYLOAD_CAP
-        ? SA_LINK_PAYLOAD_CAP : (apr_int64_t)number->valuedouble;
-    return SA_OK;
-}
+/* ---- the first line ---------------------------------------------------------------- */
 
 /* What a server that is none said first, as far as it is printable. */
 static void fail_foreign(sa_link__failure_t *failure, const char *text, size_t length,
@@ -296,8 +127,22 @@ static void fail_foreign(sa_link__failure_t *failure, const char *text, size_t l
         used++;
     }
     start[used] = '\0';
-    sa_link__fail(failure, SA_EVENT_link_protocol, "%s; it begins with \"%s\"",
-                  sa_error_text(err, words, sizeof(words)), start);
+    sa_link__fail(failure, strncmp(start, "HTTP/", 5) == 0
+                  ? SA_EVENT_link_captive_portal : SA_EVENT_link_protocol,
+                  "%s; it begins with \"%s\"", sa_error_text(err, words, sizeof(words)), start);
+}
+
+static bool read_info(sa_link__info_t *info, sa_link__failure_t *failure, const char *text,
+                      size_t length, apr_pool_t *pool)
+{
+    sa_error_t *err = sa_link__info_parse(info, text, length, pool);
+
+    if (err) {
+        fail_foreign(failure, text, length, err);
+        sa_error_clear(err);
+        return false;
+    }
+    return true;
 }
 
 /* Look at what has come, without taking it. */
@@ -306,7 +151,7 @@ static apr_status_t peek(apr_socket_t *socket, char *buffer, size_t *length)
     apr_sockaddr_t from;
 
     memset(&from, 0, sizeof(from));
-    *length = INFO_LIMIT;
+    *length = SA_LINK_INFO_LIMIT;
     return apr_socket_recvfrom(&from, socket, MSG_PEEK, buffer, length);
 }
 
@@ -316,7 +161,7 @@ static bool wait_line(char *buffer, size_t *length, sa_link__failure_t *failure,
 {
     size_t seen = 0;
 
-    while (sa_time_mono() < deadline && !sa_link__is_interrupted(link)) {
+    while (sa_time_mono() < deadline && !sa_link__is_moot(link)) {
         apr_status_t status = peek(socket, buffer, length);
 
         if (APR_STATUS_IS_TIMEUP(status) || APR_STATUS_IS_EAGAIN(status)) {
@@ -327,7 +172,7 @@ static bool wait_line(char *buffer, size_t *length, sa_link__failure_t *failure,
                           "the server closed the connection before saying anything");
             return false;
         }
-        if (memchr(buffer, '\n', *length) || *length >= INFO_LIMIT || *length < seen) {
+        if (memchr(buffer, '\n', *length) || *length >= SA_LINK_INFO_LIMIT || *length < seen) {
             return true;
         }
         if (*length == seen) {
@@ -342,45 +187,206 @@ static bool wait_line(char *buffer, size_t *length, sa_link__failure_t *failure,
 static bool wait_info(sa_link__info_t *info, sa_link__failure_t *failure, sa_link_t *link,
                       apr_socket_t *socket, apr_interval_time_t deadline, apr_pool_t *pool)
 {
-    char *buffer = apr_palloc(pool, INFO_LIMIT);
+    char *buffer = apr_palloc(pool, SA_LINK_INFO_LIMIT);
     const char *end;
-    sa_error_t *err;
     size_t length;
 
     if (!wait_line(buffer, &length, failure, link, socket, deadline)) {
         return false;
     }
     end = memchr(buffer, '\n', length);
-    if (!end && length >= INFO_LIMIT) {
+    if (!end && length >= SA_LINK_INFO_LIMIT) {
         sa_link__fail(failure, SA_EVENT_link_protocol, "the server's INFO is longer than %d bytes",
-                      INFO_LIMIT);
+                      SA_LINK_INFO_LIMIT);
         return false;
     }
-    err = sa_link__info_parse(info, buffer, end ? (size_t)(end - buffer) : length, pool);
+    return read_info(info, failure, buffer, end ? (size_t)(end - buffer) : length, pool);
+}
+
+/* ---- bare -------------------------------------------------------------------------- */
+
+static bool take_bare(sa_link__road_t *road, sa_link__failure_t *failure, sa_link__conn_t *conn,
+                      sa_http_conn_t *http, apr_interval_time_t deadline, apr_pool_t *pool)
+{
+    apr_socket_t *socket = NULL;
+
+    road->fd = sa_http_conn_take(http);
+    sa_http_conn_close(http);
+    if (road->is_first) {
+        return true;
+    }
+    if (apr_os_sock_put(&socket, &road->fd, pool) != APR_SUCCESS) {
+        sa_link__fail(failure, SA_EVENT_link_unreachable, "the socket cannot be used");
+        return false;
+    }
+    apr_socket_timeout_set(socket, SLICE);
+    return wait_info(&road->info, failure, conn->link, socket, deadline, pool);
+}
+
+/* ---- relayed ----------------------------------------------------------------------- */
+
+static bool add_header(const char **text, char *line, apr_pool_t *pool)
+{
+    char *colon = strchr(line, ':');
+    char *value;
+
+    if (!colon) {
+        return false;
+    }
+    *colon = '\0';
+    value = colon + 1 + strspn(colon + 1, " \t");
+    if (!sa_config_is_header_name(line) || sa_config_is_own_header(line)) {
+        return false;
+    }
+    for (const char *c = value; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f) {
+            return false;
+        }
+    }
+    *text = apr_pstrcat(pool, *text, line, ": ", value, "\r\n", NULL);
+    sa_pool_wipe_later((char *)*text, strlen(*text), pool);
+    return true;
+}
+
+static bool add_headers(const char **text, char *lines, apr_pool_t *pool)
+{
+    char *last = NULL;
+
+    for (char *line = apr_strtok(lines, "\r\n", &last); line;
+         line = apr_strtok(NULL, "\r\n", &last)) {
+        if (line[0] != '#' && !add_header(text, line, pool)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The configured headers and those of the private file, which may be a secret each. */
+static bool read_headers(const char **text, sa_link__failure_t *failure,
+                         const sa_link__settings_t *settings, apr_pool_t *pool)
+{
+    const char *path = settings->ws_headers_file;
+    char words[SA_LINK_REASON];
+    const char *lines;
+    size_t length;
+    sa_error_t *err;
+
+    *text = settings->ws_headers;
+    if (!path[0]) {
+        return true;
+    }
+    err = sa_os_file_read_secret(&lines, &length, path, HEADERS_LIMIT, pool);
     if (err) {
-        fail_foreign(failure, buffer, length, err);
+        sa_link__fail(failure, sa_error_has(err, SA_ERR_FILE_UNSAFE)
+                      ? SA_EVENT_link_secret_unsafe : SA_EVENT_link_headers_bad, "%s: %s", path,
+                      sa_error_text(err, words, sizeof(words)));
         sa_error_clear(err);
+        return false;
+    }
+    sa_pool_wipe_later((char *)lines, length, pool);
+    if (strlen(lines) != length || !add_headers(text, (char *)lines, pool)) {
+        sa_link__fail(failure, SA_EVENT_link_headers_bad,
+                      "%s: a line of it is not \"Name: value\", or is the agent's own to say",
+                      path);
         return false;
     }
     return true;
 }
 
-bool sa_link__dial(apr_socket_t **socket, sa_link__info_t *info, sa_link__failure_t *failure,
-                   sa_link_t *link, const sa_link__url_t *url, apr_interval_time_t deadline,
-                   apr_pool_t *pool)
+static bool make_relay(sa_link__failure_t *failure, sa_link__conn_t *conn, sa_http_conn_t *http,
+                       apr_interval_time_t deadline, apr_pool_t *pool)
 {
-    apr_sockaddr_t *addresses;
-    bool ok;
+    char *early = apr_palloc(pool, EARLY_LIMIT);
+    const char *extra;
+    size_t length = 0;
 
-    *socket = NULL;
-    if (!resolve(&addresses, failure, link, url, deadline, pool)) {
+    if (conn->url->ws
+        && (!read_headers(&extra, failure, conn->link->settings, pool)
+            || !sa_link__upgrade(http, early, EARLY_LIMIT, &length, failure, conn->link, conn->url,
+                                 extra, deadline, pool))) {
         return false;
     }
-    ok = connect_any(socket, failure, link, addresses, deadline, pool)
-        && wait_info(info, failure, link, *socket, deadline, pool);
-    if (!ok && *socket) {
-        apr_socket_close(*socket);
-        *socket = NULL;
+    conn->relay = sa_link__relay_create(http, conn->url->ws, early, length, conn->pool);
+    return true;
+}
+
+/* nats.c is not to begin TLS inside of TLS, nor to learn of addresses that lead nowhere from
+ * here. */
+static bool take_relayed(sa_link__road_t *road, sa_link__failure_t *failure,
+                         sa_link__conn_t *conn, sa_http_conn_t *http,
+                         apr_interval_time_t deadline, apr_pool_t *pool)
+{
+    size_t length;
+    char *line;
+
+    if (!make_relay(failure, conn, http, deadline, pool)) {
+        return false;
+    }
+    if (!road->is_first) {
+        if (!sa_link__relay_first_line(conn->relay, &line, &length, failure, conn->link, deadline)
+            || !read_info(&road->info, failure, line, length, pool)) {
+            return false;
+        }
+        if (conn->url->ws) {
+            sa_link__info_hide(line, length);
+            road->info.tls_required = false;
+        }
+    }
+    return sa_link__relay_start(conn->relay, &road->fd, failure);
+}
+
+/* ---- both -------------------------------------------------------------------------- */
+
+/* Our own address on the way, to see whether the machine still has it. */
+static void note_local(sa_link__conn_t *conn, sa_http_conn_t *http, apr_pool_t *pool)
+{
+    apr_os_sock_t fd = sa_http_conn_socket(http);
+    apr_socket_t *socket = NULL;
+    apr_sockaddr_t *local = NULL;
+
+    if (apr_os_sock_put(&socket, &fd, pool) == APR_SUCCESS
+        && apr_socket_addr_get(&local, APR_LOCAL, socket) == APR_SUCCESS
+        && apr_sockaddr_info_copy(&conn->local, local, conn->pool) != APR_SUCCESS) {
+        conn->local = NULL;
+    }
+}
+
+void sa_link__road_close(sa_link__road_t *road)
+{
+    apr_pool_t *pool;
+    apr_socket_t *socket = NULL;
+
+    if (road->fd == SA_LINK_NO_SOCKET) {
+        return;
+    }
+    pool = sa_pool_create_root();
+    if (apr_os_sock_put(&socket, &road->fd, pool) == APR_SUCCESS) {
+        apr_socket_close(socket);
+    }
+    road->fd = SA_LINK_NO_SOCKET;
+    apr_pool_destroy(pool);
+}
+
+bool sa_link__dial(sa_link__road_t *road, sa_link__failure_t *failure, sa_link__conn_t *conn,
+                   apr_interval_time_t deadline, apr_pool_t *pool)
+{
+    sa_http_conn_t *http;
+    bool ok;
+
+    memset(road, 0, sizeof(*road));
+    road->fd = SA_LINK_NO_SOCKET;
+    road->is_first = conn->url->tls && !conn->url->ws && conn->link->settings->tls_first;
+    if (!open_conn(&http, failure, conn, deadline, pool)) {
+        return false;
+    }
+    note_local(conn, http, pool);
+    if (conn->url->ws || !sa_http_conn_is_bare(http)) {
+        ok = take_relayed(road, failure, conn, http, deadline, pool);
+    } else {
+        ok = take_bare(road, failure, conn, http, deadline, pool);
+    }
+    if (!ok) {
+        sa_link__road_close(road);
     }
     return ok;
 }

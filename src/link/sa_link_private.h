@@ -13,14 +13,27 @@
 #include <nats/nats.h>
 
 #include "sa_backoff.h"
+#include "sa_http_conn.h"
+#include "sa_http_proxy.h"
+#include "sa_http_tls.h"
 #include "sa_link.h"
 #include "sa_log.h"
 #include "sa_os_thread.h"
 
 #define SA_LINK_PORT 4222
+#define SA_LINK_PORT_WS 80
+#define SA_LINK_PORT_WSS 443
+/* nats.c reads no longer first line. */
+#define SA_LINK_INFO_LIMIT (32 * 1024)
 #define SA_LINK_PAYLOAD_CAP (1024 * 1024)
 /* A write that the socket does not take for this long ends the connection. */
 #define SA_LINK_WRITE_DEADLINE apr_time_from_sec(2)
+/* A relay whose server takes nothing for this long ends the connection. */
+#define SA_LINK_RELAY_STALL apr_time_from_sec(10)
+/* How long the server has to answer after a change of the network. */
+#define SA_LINK_LOOK_TIMEOUT apr_time_from_msec(1500)
+/* The least time between two looks. */
+#define SA_LINK_LOOK_SPACING apr_time_from_sec(1)
 /* A connection that stood for this long was a good one. */
 #define SA_LINK_STOOD apr_time_from_sec(30)
 #define SA_LINK_SUBSCRIPTIONS 16
@@ -31,12 +44,14 @@
 
 /* One server, out of nats.urls. */
 typedef struct sa_link__url_t {
-    bool tls;
+    bool tls;               /* tls:// and wss:// */
+    bool ws;                /* ws:// and wss:// */
     const char *host;       /* without brackets */
     int port;
+    const char *path;       /* of a ws one, with what follows a ?: may hold a secret */
     const char *user;       /* decoded, or NULL */
     const char *password;
-    const char *text;       /* for people: without user and password */
+    const char *text;       /* for people: without user and password, and what follows a ? */
     const char *dial;       /* for nats.c: nats://host:port */
 } sa_link__url_t;
 
@@ -59,6 +74,12 @@ typedef struct sa_link__settings_t {
     const char *cert_file;
     const char *key_file;
     bool tls_insecure;
+    bool tls_first;
+    sa_http_tls_version_t tls_least;
+    const char *tls_pins;   /* "" if none */
+    sa_http_proxy_choice_t proxy;
+    const char *ws_headers; /* "Name: value\r\n" each */
+    const char *ws_headers_file;
     apr_interval_time_t connect_timeout;
     apr_interval_time_t spread;
     apr_interval_time_t wait_first;
@@ -91,6 +112,7 @@ typedef struct sa_link__denial_t {
 } sa_link__denial_t;
 
 struct sa_link__conn_t;
+struct sa_link__relay_t;
 
 /* nats.c's closure of one subscription on one connection. */
 typedef struct sa_link__live_t {
@@ -107,10 +129,15 @@ typedef struct sa_link__conn_t {
     apr_pool_t *pool;
     natsConnection *nc;
     const sa_link__url_t *url;
+    struct sa_link__relay_t *relay; /* NULL: nats.c has the server's own socket */
+    apr_sockaddr_t *local;          /* our address on the way to the server, or NULL */
+    bool tls_verify;                /* the server wants a client certificate */
     apr_int64_t max_payload;
     apr_interval_time_t since;
     apr_interval_time_t ahead;      /* the wall clock of the monotonic one, at the last look */
     bool set_back;                  /* the wall clock was: no test of a silent connection comes */
+    const char *lost_network;       /* why it did not outlive a change of the network, or NULL */
+    bool moved;                     /* another one takes its place */
     sa_link__live_t live[SA_LINK_SUBSCRIPTIONS + 1];
     int live_count;
     int users;                  /* (m) */
@@ -141,12 +168,16 @@ struct sa_link_t {
     /* The link's thread only. */
     sa_link__settings_t *settings;
     sa_backoff_t backoff;
-    struct sa_link__lookup_t *lookup;   /* a name lookup that did not come back yet */
+    bool hurry;                         /* the network has changed: do not wait */
+    bool patient;                       /* the last attempt was given up for that: not this one */
+    apr_interval_time_t move_at;        /* leave a lame duck then; 0: it is none */
 
     bool stopping;                      /* (m) */
     apr_interval_time_t stop_deadline;  /* (m) */
     sa_link__settings_t *fresh;         /* (m) of a reload, not taken over yet */
     bool renew;                         /* (m) connect anew */
+    apr_interval_time_t look_at;        /* (m) the network has changed; 0: not */
+    apr_interval_time_t looked;         /* (m) when last */
     sa_link__conn_t *conn;              /* (m) while up */
     apr_int64_t max_payload;            /* (m) what the server takes, at most the cap */
     apr_pool_t *denial_pool;            /* (m) */
@@ -159,12 +190,11 @@ struct sa_link_t {
 
 /* sa_link_settings.c */
 sa_link__settings_t *sa_link__settings_create(const sa_config_t *config);
-/* Read TEXT into URL, in POOL.  SA_ERR_NOT_ON_THIS_OS for ws and wss, which
- * this version does not speak; SA_ERR_PARSE for what is no address. */
+/* Read TEXT into URL, in POOL.  SA_ERR_PARSE for what is no address. */
 sa_error_t *sa_link__url_parse(sa_link__url_t *url, const char *text, apr_pool_t *pool)
     SA_MUST_CHECK;
 
-/* sa_link_dial.c */
+/* sa_link_info.c */
 /* What the server's first line says. */
 typedef struct sa_link__info_t {
     bool tls_required;
@@ -172,17 +202,29 @@ typedef struct sa_link__info_t {
     bool tls_verify;        /* it wants a client certificate */
     apr_int64_t max_payload;
 } sa_link__info_t;
-/* Look up, connect and wait for the first line, which stays in *SOCKET unread.
- * false, with FAILURE, also when the link is to stop or to reload meanwhile. */
-bool sa_link__dial(apr_socket_t **socket, sa_link__info_t *info, sa_link__failure_t *failure,
-                   sa_link_t *link, const sa_link__url_t *url, apr_interval_time_t deadline,
-                   apr_pool_t *pool);
-/* At the end: wait half a second for a lookup, and leave it alone if it still runs. */
-void sa_link__dial_close(sa_link_t *link);
 /* Read the INFO line TEXT.  SA_ERR_PARSE when it is not one. */
 sa_error_t *sa_link__info_parse(sa_link__info_t *info, const char *text, size_t length,
                                 apr_pool_t *pool) SA_MUST_CHECK;
+/* Change the line in place, at the same length, so that nats.c neither begins TLS by itself nor
+ * learns of other servers' addresses: the first letter of the keys becomes a -. */
+void sa_link__info_hide(char *line, size_t length);
 
+/* sa_link_dial.c */
+/* The way to the server, ready for nats.c. */
+typedef struct sa_link__road_t {
+    apr_os_sock_t fd;       /* SA_LINK_NO_SOCKET: handed over */
+    bool is_first;          /* TLS comes before the first line: INFO is not known */
+    sa_link__info_t info;
+} sa_link__road_t;
+/* -1 here, INVALID_SOCKET there. */
+#define SA_LINK_NO_SOCKET ((apr_os_sock_t)-1)
+/* Connect, through a proxy and by WebSocket where that is the way, and look at the server's first
+ * line, which nats.c will read again.  CONN gets its relay and its own address.  false, with
+ * FAILURE, also when the attempt is moot meanwhile. */
+bool sa_link__dial(sa_link__road_t *road, sa_link__failure_t *failure, sa_link__conn_t *conn,
+                   apr_interval_time_t deadline, apr_pool_t *pool);
+/* Close what was not handed over. */
+void sa_link__road_close(sa_link__road_t *road);
 /* sa_link_auth.c */
 /* What proves who we are; wiped with its pool. */
 typedef struct sa_link__auth_t {
@@ -219,15 +261,25 @@ bool sa_link__tls_apply(natsOptions *options, sa_link__failure_t *failure,
 /* What this thread's last handshake found wrong with the server's certificate;
  * false: nothing. */
 bool sa_link__tls_verdict(sa_link__failure_t *failure);
+/* The event of a FAULT, with its words. */
+void sa_link__tls_fail(sa_link__failure_t *failure, sa_http_tls_fault_t fault, const char *words);
+/* Is the private key of SETTINGS a file that nobody else can read (or is there none)? */
+bool sa_link__tls_check_key(sa_link__failure_t *failure, const sa_link__settings_t *settings,
+                            apr_pool_t *pool);
 /* Forget it. */
 void sa_link__tls_forget(void);
 /* The end of sa_link__tls_open(): its pool goes. */
 void sa_link__tls_close(void);
 
 /* sa_link_connect.c */
-/* One attempt at URL, subscriptions included.  NULL: FAILURE says why. */
+/* One attempt at URL, up to the login.  NULL: FAILURE says why. */
 sa_link__conn_t *sa_link__connect(sa_link_t *link, const sa_link__url_t *url,
                                   sa_link__failure_t *failure);
+/* Subscribe, and make sure that the server has it all before anybody is told.  false: FAILURE says
+ * why, and CONN is still to be disconnected. */
+bool sa_link__subscribe(sa_link__conn_t *conn, sa_link__failure_t *failure);
+/* Does CONN outlive a change of the network?  NULL, or why not.  Asks the server. */
+const char *sa_link__look(sa_link__conn_t *conn);
 /* Why CONN ended. */
 void sa_link__read_reason(sa_link__failure_t *failure, sa_link__conn_t *conn);
 /* Close and destroy; never from a callback of nats.c. */
@@ -237,8 +289,8 @@ void sa_link__disconnect(sa_link__conn_t *conn);
 natsStatus sa_link__subscribe_all(sa_link__conn_t *conn);
 /* Count what nats.c dropped because we did not take it; called with the lock. */
 void sa_link__count_dropped(sa_link__live_t *live);
-/* What happened meanwhile that the log should say. */
-void sa_link__say_news(sa_link_t *link);
+/* What happened meanwhile that the log should say; true: the server is about to stop. */
+bool sa_link__say_news(sa_link_t *link);
 void sa_link__on_error(natsConnection *nc, natsSubscription *sub, natsStatus status, void *baton);
 /* Note a denial; called with the lock.  Returns whether it is a new one. */
 bool sa_link__note_denial(sa_link_t *link, const char *text);
@@ -257,8 +309,10 @@ bool sa_link__is_refusal(const sa_link__failure_t *failure);
 sa_error_t *sa_link__error(natsStatus status, const char *what) SA_MUST_CHECK;
 
 /* sa_link.c */
-/* Is an attempt to be given up? */
+/* Is the link to stop, or to begin again with other settings or credentials? */
 bool sa_link__is_interrupted(sa_link_t *link);
+/* Is an attempt to be given up: interrupted, or on a network that has changed meanwhile? */
+bool sa_link__is_moot(sa_link_t *link);
 /* The connection, or NULL while down; give it back. */
 sa_link__conn_t *sa_link__acquire(sa_link_t *link);
 void sa_link__release(sa_link__conn_t *conn);

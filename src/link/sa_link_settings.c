@@ -80,7 +80,7 @@ static bool read_port(sa_link__url_t *url, const char *text)
 }
 
 /* "host", "host:port", "[v6]" or "[v6]:port". */
-static bool read_address(sa_link__url_t *url, const char *text, apr_pool_t *pool)
+static bool read_address(sa_link__url_t *url, const char *text, int port, apr_pool_t *pool)
 {
     const char *end;
 
@@ -101,7 +101,7 @@ static bool read_address(sa_link__url_t *url, const char *text, apr_pool_t *pool
     if (strlen(url->host) > 253 || strpbrk(url->host, " \t\r\n\"'\\/%?#@")) {
         return false;
     }
-    url->port = SA_LINK_PORT;
+    url->port = port;
     return end[0] == '\0' || (end[0] == ':' && read_port(url, end + 1));
 }
 
@@ -117,32 +117,76 @@ static bool has_scheme(const char *text, const char *scheme)
     return true;
 }
 
-sa_error_t *sa_link__url_parse(sa_link__url_t *url, const char *text, apr_pool_t *pool)
-{
-    const char *rest = strstr(text, "://");
-    const char *at;
-    char *address;
+static const struct {
+    const char *scheme;
+    int port;
+    bool tls;
+    bool ws;
+} schemes[] = {
+    { "nats://", SA_LINK_PORT, false, false },
+    { "tls://", SA_LINK_PORT, true, false },
+    { "ws://", SA_LINK_PORT_WS, false, true },
+    { "wss://", SA_LINK_PORT_WSS, true, true },
+};
+#define SCHEME_COUNT (sizeof(schemes) / sizeof(schemes[0]))
 
-    memset(url, 0, sizeof(*url));
-    if (has_scheme(text, "ws://") || has_scheme(text, "wss://")) {
-        return sa_error(SA_ERR_NOT_ON_THIS_OS, NULL, "WebSocket is not spoken by this version");
+/* What stands behind the address: over WebSocket it is the request's target. */
+static bool read_target(sa_link__url_t *url, const char *rest, apr_pool_t *pool)
+{
+    size_t length = strcspn(rest, "#");
+
+    for (size_t i = 0; i < length; i++) {
+        if (rest[i] <= ' ' || rest[i] == 0x7f) {    /* no other line, no other word */
+            return false;
+        }
     }
-    url->tls = has_scheme(text, "tls://");
-    if (!rest || (!url->tls && !has_scheme(text, "nats://"))) {
-        return sa_error(SA_ERR_PARSE, NULL, "not a nats:// or tls:// URL");
-    }
-    address = apr_pstrdup(pool, rest + 3);
-    address[strcspn(address, "/?#")] = '\0';
-    at = strrchr(address, '@');
+    url->path = apr_pstrcat(pool, rest[0] == '/' ? "" : "/", apr_pstrmemdup(pool, rest, length),
+                            NULL);
+    return true;
+}
+
+static sa_error_t *read_parts(sa_link__url_t *url, const char *text, apr_pool_t *pool)
+{
+    size_t length = strcspn(text, "/?#");
+    char *address = apr_pstrmemdup(pool, text, length);
+    const char *at = strrchr(address, '@');
+    int port = url->port;
+
     if (at && !read_userinfo(url, address, (size_t)(at - address), pool)) {
         return sa_error(SA_ERR_PARSE, NULL, "user and password of the URL cannot be read");
     }
-    if (!read_address(url, at ? at + 1 : address, pool)) {
+    if (!read_address(url, at ? at + 1 : address, port, pool)) {
         return sa_error(SA_ERR_PARSE, NULL, "host or port of the URL cannot be read");
     }
+    if (url->ws && !read_target(url, text + length, pool)) {
+        return sa_error(SA_ERR_PARSE, NULL, "the path of the URL cannot be read");
+    }
+    return SA_OK;
+}
+
+sa_error_t *sa_link__url_parse(sa_link__url_t *url, const char *text, apr_pool_t *pool)
+{
+    const char *address;
+    size_t i = 0;
+
+    memset(url, 0, sizeof(*url));
+    while (i < SCHEME_COUNT && !has_scheme(text, schemes[i].scheme)) {
+        i++;
+    }
+    if (i == SCHEME_COUNT) {
+        return sa_error(SA_ERR_PARSE, NULL, "not a nats://, tls://, ws:// or wss:// URL");
+    }
+    url->tls = schemes[i].tls;
+    url->ws = schemes[i].ws;
+    url->port = schemes[i].port;
+    SA_TRY(read_parts(url, text + strlen(schemes[i].scheme), pool));
     address = apr_psprintf(pool, strchr(url->host, ':') ? "[%s]:%d" : "%s:%d", url->host,
                            url->port);
-    url->text = apr_pstrcat(pool, url->tls ? "tls://" : "nats://", address, NULL);
+    url->text = apr_pstrcat(pool, schemes[i].scheme, address, NULL);
+    if (url->ws && url->path[1] && url->path[1] != '?') {
+        url->text = apr_pstrcat(pool, url->text,
+                                apr_pstrmemdup(pool, url->path, strcspn(url->path, "?")), NULL);
+    }
     url->dial = apr_pstrcat(pool, "nats://", address, NULL);
     return SA_OK;
 }
@@ -184,6 +228,30 @@ static void copy_urls(sa_link__settings_t *settings, const apr_array_header_t *u
     }
 }
 
+static const char *join_headers(const apr_array_header_t *headers, apr_pool_t *pool)
+{
+    const char *text = "";
+
+    for (int i = 0; i < headers->nelts; i++) {
+        const sa_config_pair_t *pair = &APR_ARRAY_IDX(headers, i, sa_config_pair_t);
+
+        text = apr_pstrcat(pool, text, pair->key, ": ", pair->value, "\r\n", NULL);
+    }
+    return text;
+}
+
+static void copy_roads(sa_link__settings_t *settings, const sa_config_t *config)
+{
+    apr_pool_t *pool = settings->pool;
+
+    settings->tls_first = config->nats_tls_first;
+    settings->tls_least = (sa_http_tls_version_t)config->nats_tls_min_version;
+    settings->tls_pins = copy_text(config->nats_tls_pin, pool);
+    settings->ws_headers = join_headers(config->nats_ws_headers, pool);
+    settings->ws_headers_file = copy_text(config->nats_ws_headers_file, pool);
+    sa_http_proxy_choose(&settings->proxy, config, pool);
+}
+
 sa_link__settings_t *sa_link__settings_create(const sa_config_t *config)
 {
     apr_pool_t *pool = sa_pool_create_root();
@@ -203,6 +271,7 @@ sa_link__settings_t *sa_link__settings_create(const sa_config_t *config)
     settings->cert_file = copy_text(config->nats_tls_cert_file, pool);
     settings->key_file = copy_text(config->nats_tls_key_file, pool);
     settings->tls_insecure = config->nats_tls_insecure;
+    copy_roads(settings, config);
     settings->connect_timeout = config->nats_connect_timeout;
     settings->spread = config->nats_connect_spread;
     settings->wait_first = config->nats_reconnect_wait;

@@ -333,7 +333,7 @@ static sa_link__denial_t *next_denial(sa_link_t *link)
     return denial;
 }
 
-void sa_link__say_news(sa_link_t *link)
+bool sa_link__say_news(sa_link_t *link)
 {
     sa_link__denial_t *denial;
     bool slow;
@@ -355,4 +355,5 @@ void sa_link__say_news(sa_link_t *link)
     if (lame_duck) {
         SA_LOG(link_lame_duck, SA_S("reason", "the server is about to stop"));
     }
+    return lame_duck;
 }

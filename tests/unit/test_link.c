@@ -60,7 +60,7 @@ SA_TEST(a_link_waits_for_a_server_that_comes_later)
     fixture_t *fixture = fixture_open(pool);
 
     fixture_start(fixture, fixture_config_for(fixture, sa_test_server_url(server), ""));
-    fixture_wait_log(fixture, "link_refused", "Connection refused");
+    fixture_wait_log(fixture, "link_refused", "nothing listens");
     ck_assert(!sa_link_is_up(fixture->link));
     sa_test_server_restart(server, NULL);
     fixture_wait_ups(fixture, 1);
@@ -75,12 +75,12 @@ SA_TEST(a_dead_first_server_is_passed_over)
     char text[SA_STAT_TEXT_SIZE];
 
     fixture_start(fixture, fixture_config(fixture, apr_psprintf(
-        pool, "  urls: [\"%s\", \"ws://127.0.0.1:1\", \"nats://127.0.0.1:1\", \"%s\"]\n"
+        pool, "  urls: [\"%s\", \"wss://127.0.0.1:1/x\", \"nats://127.0.0.1:1\", \"%s\"]\n"
         "  connect_spread: 0s\n  reconnect_wait: 10m\n", sa_test_server_url(dead),
         sa_test_server_url(server))));
     fixture_wait_ups(fixture, 1);
     ck_assert_str_eq(sa_stats_text(SA_STAT_TEXT_link_url, text), sa_test_server_url(server));
-    ck_assert_int_eq(fixture_count_log(fixture, "link_url_skipped", "\"place\":2"), 1);
+    ck_assert_int_eq(fixture_count_log(fixture, "link_refused", "wss://127.0.0.1:1/x"), 1);
     fixture_close(fixture);
 }
 
@@ -89,7 +89,8 @@ SA_TEST(without_a_usable_url_the_link_says_so_once_and_waits_for_a_reload)
     sa_test_server_t *server = sa_test_server_start("", 0, pool);
     fixture_t *fixture = fixture_open(pool);
 
-    fixture_start(fixture, fixture_config_for(fixture, "wss://127.0.0.1:1/x", ""));
+    /* what the configuration takes as well-formed and the link cannot use */
+    fixture_start(fixture, fixture_config_for(fixture, "nats://[::%%]:1", ""));
     fixture_wait_log(fixture, "link_no_urls", "");
     SA_ASSERT_OK(sa_link_reload(fixture->link, fixture_config_for(
         fixture, sa_test_server_url(server), "")));

@@ -129,7 +129,7 @@ static void expect_no_server(const char *greeting, const char *event, const char
 
 SA_TEST(a_web_server_is_told_from_a_bus)
 {
-    expect_no_server("HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n", "link_protocol",
+    expect_no_server("HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n", "link_captive_portal",
                      "HTTP/1.1 400 Bad Request", pool);
 }
 

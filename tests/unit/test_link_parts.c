@@ -47,7 +47,8 @@ SA_TEST(what_is_no_url_is_refused_and_the_refusal_holds_no_password)
         "", "nats", "nats://", "http://h", "nats://h:0", "nats://h:65536", "nats://h:x",
         "nats://:4222", "nats://[::1", "nats://[]:1", "nats://u:hidden@", "nats://u:hid%zzden@h",
         "nats://u:hid%00den@h", "nats://hid den@h h", "nats://h\r\nPUB", "nats://h:123456",
-        "nats://h:-1", "nats://h:1:2", "nats://[::1]x",
+        "nats://h:-1", "nats://h:1:2", "nats://[::1]x", "ws://h/a b", "ws://h/\r\nX: hidden",
+        "wss://", "wss:///nats", "ws://u:hidden@/x",
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -61,12 +62,34 @@ SA_TEST(what_is_no_url_is_refused_and_the_refusal_holds_no_password)
     }
 }
 
-SA_TEST(a_websocket_url_is_refused_by_name)
+SA_TEST(a_websocket_url_has_a_path_and_ports_of_its_own)
 {
-    sa_link__url_t url;
+    static const struct {
+        const char *text;
+        bool tls;
+        int port;
+        const char *path;
+        const char *shown;
+    } rows[] = {
+        { "ws://h", false, 80, "/", "ws://h:80" },
+        { "wss://h", true, 443, "/", "wss://h:443" },
+        { "WSS://h:9222/", true, 9222, "/", "wss://h:9222" },
+        { "wss://h/nats/x?token=hidden#part", true, 443, "/nats/x?token=hidden",
+          "wss://h:443/nats/x" },
+        { "ws://[::1]:8080/a@b:c", false, 8080, "/a@b:c", "ws://[::1]:8080/a@b:c" },
+        { "ws://h?a=b", false, 80, "/?a=b", "ws://h:80" },
+    };
 
-    SA_ASSERT_ERR(sa_link__url_parse(&url, "ws://h:80", pool), SA_ERR_NOT_ON_THIS_OS);
-    SA_ASSERT_ERR(sa_link__url_parse(&url, "wss://h/nats", pool), SA_ERR_NOT_ON_THIS_OS);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        sa_link__url_t url;
+
+        SA_ASSERT_OK(sa_link__url_parse(&url, rows[i].text, pool));
+        ck_assert(url.ws);
+        ck_assert_int_eq(url.tls, rows[i].tls);
+        ck_assert_int_eq(url.port, rows[i].port);
+        ck_assert_str_eq(url.path, rows[i].path);
+        ck_assert_str_eq(url.text, rows[i].shown);
+    }
 }
 
 /* The pair in the NATS documentation. */
@@ -277,7 +300,7 @@ SA_TEST(an_acknowledgement_is_read_and_anything_else_is_none)
 
 SA_TEST_MAIN("link parts", a_url_is_read_into_its_parts,
              what_is_no_url_is_refused_and_the_refusal_holds_no_password,
-             a_websocket_url_is_refused_by_name, a_seed_that_is_none_is_refused,
+             a_websocket_url_has_a_path_and_ports_of_its_own, a_seed_that_is_none_is_refused,
              the_public_key_of_a_seed_is_found, the_blocks_of_a_creds_file_are_found_in_order,
              the_info_line_is_read_and_its_limits_made_sane,
              each_refusal_of_a_server_has_an_event_of_its_own,
