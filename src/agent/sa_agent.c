@@ -13,6 +13,7 @@
 #include "sa_os_daemon.h"
 #include "sa_os_exec.h"
 #include "sa_os_file.h"
+#include "sa_os_network.h"
 #include "sa_os_thread.h"
 #include "sa_outbox.h"
 #include "sa_pool.h"
@@ -348,6 +349,11 @@ static void live(agent_t *agent)
             reload(agent, false);
             sa_os_notify_ready(NULL);
             break;
+        case SA_OS_REQUEST_NETWORK:
+            sa_link_look(agent->link);
+            sa_agent__identity_hurry(agent->identity);
+            say_alive();            /* it may change more often than the time passes */
+            break;
         case SA_OS_REQUEST_NONE:
             say_alive();
             if (sa_agent__identity_look(agent->identity)) {
@@ -355,6 +361,17 @@ static void live(agent_t *agent)
             }
             break;
         }
+    }
+}
+
+/* Without it a dead connection is found out all the same, only later. */
+static void watch_network(agent_t *agent)
+{
+    sa_error_t *err = sa_os_network_watch(agent->pool);
+
+    if (err) {
+        SA_LOG(network_unwatched, SA_E(err));
+        sa_error_clear(err);
     }
 }
 
@@ -415,6 +432,7 @@ sa_error_t *sa_agent_run(sa_config_t *config, apr_pool_t *config_pool,
     log_peculiarities(config, pool);
     SA_TRY_MSG(sa_os_exec_open(pool), "cannot prepare for running commands");
     SA_TRY(sa_agent__open_libraries());
+    watch_network(&agent);
     err = run_rooms(&agent);
     sa_agent__close_libraries();
     if (!err) {

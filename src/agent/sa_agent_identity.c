@@ -23,6 +23,9 @@
 /* The bus refuses what the platform calls current: ask again, more and more slowly. */
 #define REFUSED_FIRST apr_time_from_sec(5)
 #define REFUSED_MOST apr_time_from_sec(600)
+/* The network has changed: soon, but neighbours feel the same change; and not at each of a row. */
+#define HURRY_SPREAD apr_time_from_sec(5)
+#define HURRY_AGAIN apr_time_from_sec(15)
 /* For a command that waits. */
 #define ROTATE_TIME apr_time_from_sec(120)
 
@@ -52,6 +55,7 @@ struct sa_agent__identity_t {
     apr_uint32_t count;             /* of visits in a row that came to this state */
     apr_uint32_t refusals;          /* of visits in a row because the bus refused */
     apr_interval_time_t refused_due;    /* not before */
+    apr_interval_time_t hurry_due;  /* the same, for a change of the network */
     apr_uint64_t serving;           /* the rotation that the visit under way is for */
 
     /* (m) */
@@ -275,6 +279,22 @@ bool sa_agent__identity_look(sa_agent__identity_t *identity)
         begin(identity, SA_BOOTSTRAP_SYNC);
     }
     return news;
+}
+
+void sa_agent__identity_hurry(sa_agent__identity_t *identity)
+{
+    apr_interval_time_t now = sa_time_mono();
+    apr_interval_time_t soon;
+    sa_random_t random;
+
+    if (!identity->on || identity->thread || identity->state != SA_BOOTSTRAP_AWAY
+        || now < identity->hurry_due) {
+        return;
+    }
+    sa_random_init(&random);
+    soon = now + (apr_interval_time_t)sa_random_below(&random, HURRY_SPREAD);
+    identity->due = soon < identity->due ? soon : identity->due;
+    identity->hurry_due = now + HURRY_AGAIN;
 }
 
 apr_interval_time_t sa_agent__identity_due(const sa_agent__identity_t *identity)

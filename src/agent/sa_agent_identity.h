@@ -30,6 +30,8 @@ apr_interval_time_t sa_agent__identity_due(const sa_agent__identity_t *identity)
 /* Take the result of a visit that has ended, begin one that is due.  True: the platform has
  * new settings, read the configuration again. */
 bool sa_agent__identity_look(sa_agent__identity_t *identity);
+/* The network has changed: if nobody could be asked at the last visit, the next one is soon. */
+void sa_agent__identity_hurry(sa_agent__identity_t *identity);
 
 /* Have new credentials made, and wait for them; *CHANGED: they are in place, and
  * sa_agent__identity_renew() is the caller's to call once it has answered.  Worker threads. */

@@ -109,6 +109,7 @@ static apr_array_header_t *list_own_paths(const sa_config_t *config, apr_pool_t 
     const char *const single[] = {
         config->paths_state, config->paths_runtime, config->log_file, config->audit_file,
         config->nats_creds_file, config->nats_nkey_file, config->nats_tls_key_file,
+        config->nats_ws_headers_file,
         config->platform_session_file, config->nebula_config_file,
         sa_os_path_config(pool), sa_os_path_go_config(), sa_os_path_credentials(pool)
     };
