@@ -27,6 +27,8 @@ set -eu
 LC_ALL=C
 export LC_ALL
 unset NATS_URL NATS_CREDS
+# The agent would obey them.
+unset http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY no_proxy NO_PROXY
 
 TOP=${0%/*}
 until [ -f "$TOP/tests/lib.sh" ]; do
@@ -44,6 +46,7 @@ AGENT=$BUILD/stone-age-agent
 WAIT_FACTOR=${WAIT_FACTOR:-1}
 PATH=$TOP/build/deps/usr/sbin:$TOP/build/deps/usr/bin:$TOP/build/deps/prometheus/usr/bin:$PATH
 PATH=$TOP/build/deps/pocketbase/bin:$TOP/build/deps/nginx/usr/sbin:$PATH
+PATH=$TOP/build/deps/proxies/usr/bin:$PATH
 PATH=$PATH:/usr/sbin:/sbin
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/stone-age.XXXXXX")
 STATE=$WORK/state
@@ -187,7 +190,8 @@ own_namespace()
     fi
     rm -rf "$WORK"
     exec $_sudo unshare "$@" -- env IN_NAMESPACE=yes PATH="$PATH" BUILD="$BUILD" \
-        WAIT_FACTOR="$WAIT_FACTOR" KEEP="${KEEP:-}" NO_COLOR="${NO_COLOR:-}" "$0"
+        WAIT_FACTOR="$WAIT_FACTOR" KEEP="${KEEP:-}" NO_COLOR="${NO_COLOR:-}" \
+        ROAD="${ROAD:-}" KILLS="${KILLS:-}" "$0"
 }
 
 # ---- checks ------------------------------------------------------------------
@@ -384,19 +388,26 @@ free_port()
 
 # ---- nats-server -------------------------------------------------------------
 
-# start_nats [jetstream] [config FILE] [port PORT]: NATS_URL, NATS_PORT, NATS_PID,
-# NATS_LOG (of earlier lives: nats-before.log).  Its store is in $WORK/nats and
+# start_nats [jetstream] [config FILE] [port PORT] [road ROAD]: NATS_URL, NATS_PORT,
+# NATS_PID, NATS_LOG (of earlier lives: nats-before.log).  Its store is in $WORK/nats and
 # survives stop_nats and kill_nats.
+#
+# NATS_URL is always plain TCP, for `bus`.  The agent goes by ROAD (default: $ROAD, else
+# tcp), which is tcp, tls, ws or wss: AGENT_URL, AGENT_PORT, and AGENT_TLS, a line of YAML
+# for its nats: section, empty where no certificate has to be checked.
 start_nats()
 {
     _nats_options=
+    _nats_config=
     _nats_port=
+    _nats_road=${ROAD:-tcp}
     NATS_LOG=$WORK/nats.log
     while [ $# -gt 0 ]; do
         case $1 in
         jetstream) _nats_options="$_nats_options -js -sd $WORK/nats" ;;
-        config) _nats_options="$_nats_options -c $2"; shift ;;
+        config) _nats_config=$2; shift ;;
         port) _nats_port=$2; shift ;;
+        road) _nats_road=$2; shift ;;
         *) die "start_nats does not know $1" ;;
         esac
         shift
@@ -420,16 +431,64 @@ _try_nats()
 {
     NATS_PORT=${_nats_port:-$(free_port)}
     NATS_URL=nats://127.0.0.1:$NATS_PORT
+    [ -n "$_nats_port" ] || AGENT_PORT=
+    road "$_nats_road" 127.0.0.1 "$NATS_PORT" "$_nats_config"
     [ ! -e "$NATS_LOG" ] || cat "$NATS_LOG" >>"$WORK/nats-before.log"
     : >"$NATS_LOG"
     # shellcheck disable=SC2086 # words
-    spawn "$NATS_LOG" nats-server $_nats_options -a 127.0.0.1 -p "$NATS_PORT"
+    spawn "$NATS_LOG" nats-server $_nats_options ${ROAD_CONFIG:+-c "$ROAD_CONFIG"} \
+        -a 127.0.0.1 -p "$NATS_PORT"
     NATS_PID=$SPAWNED
     wait_for 20 _nats_answers >/dev/null || true
     has_line "$NATS_LOG" 'Server is ready' && alive "$NATS_PID"
 }
 
-# stop_nats, and kill_nats: like a power cut.  restart_nats: on the same port,
+# road ROAD HOST PORT [CONFIG]: what a nats-server with CONFIG and its clients' port PORT
+# needs so that the agent can come by ROAD: ROAD_CONFIG (a file beside CONFIG that includes
+# it; CONFIG itself, or nothing, for tcp), and AGENT_URL, AGENT_PORT (kept if there is one)
+# and AGENT_TLS as start_nats has them.
+road()
+{
+    ROAD_CONFIG=${4:-}
+    AGENT_TLS=
+    case $1 in
+    tcp)
+        AGENT_PORT=$3
+        AGENT_URL=nats://$2:$3
+        return
+        ;;
+    tls|ws|wss) ;;
+    *) die "there is no road $1" ;;
+    esac
+    ROAD_CONFIG=$WORK/road.conf
+    [ -z "${4:-}" ] || ROAD_CONFIG=$(dirname "$4")/road.conf
+    # A server reads what it includes from beside its own file.
+    [ -z "${4:-}" ] || echo "include \"$(basename "$4")\"" >"$ROAD_CONFIG.new"
+    [ "$1" = ws ] || _road_certificate "$2"
+    _road_tls="cert_file: \"$WORK/road.pem\", key_file: \"$WORK/road.key\""
+    [ "$1" = tls ] || AGENT_PORT=${AGENT_PORT:-$(free_port)}
+    case $1 in
+    tls)
+        AGENT_PORT=$3
+        echo "tls: {$_road_tls}, allow_non_tls: true"
+        ;;
+    ws) echo "websocket: {listen: \"$2:$AGENT_PORT\", no_tls: true}" ;;
+    wss) echo "websocket: {listen: \"$2:$AGENT_PORT\", tls: {$_road_tls}}" ;;
+    esac >>"$ROAD_CONFIG.new"
+    mv "$ROAD_CONFIG.new" "$ROAD_CONFIG"
+    AGENT_URL=$1://$2:$AGENT_PORT
+    [ "$1" = ws ] || AGENT_TLS="tls: {ca_file: \"$WORK/road-ca.pem\"}"
+}
+
+# Of a server at address $1, by an authority that nobody else has.
+_road_certificate()
+{
+    [ ! -f "$WORK/road.pem" ] || return 0
+    authority road-ca
+    certificate road road-ca "IP:$1,DNS:localhost"
+}
+
+# stop_nats, and kill_nats: like a power cut.  restart_nats: on the same ports,
 # with the same settings and store.
 stop_nats()
 {
@@ -446,6 +505,17 @@ restart_nats()
     [ -n "$_nats_started" ] || die "restart_nats before start_nats"
     _nats_port=$NATS_PORT
     _try_nats || die "nats-server does not start again"
+}
+
+# start_another NAME CONFIG: one more nats-server; CONFIG, a text, has all its ports.
+# ANOTHER_PID; its log is $WORK/NAME.log.
+start_another()
+{
+    printf '%s\n' "$2" >"$WORK/$1.conf"
+    : >"$WORK/$1.log"
+    spawn "$WORK/$1.log" nats-server -c "$WORK/$1.conf"
+    ANOTHER_PID=$SPAWNED
+    wait_for 20 has_line "$WORK/$1.log" 'Server is ready' || die "the nats-server $1 does not start"
 }
 
 # freeze_nats, thaw_nats: connected, but nothing moves.
@@ -551,16 +621,17 @@ start_pages()
     PAGES_URL=http${2:+s}://127.0.0.1:$(sed -n 's/^Listening on //p' "$PAGES_LOG")
 }
 
-# start_proxy: stand between the agent and the server (tests/tools/proxy.py): PROXY_URL
-# for the agent, PROXY_PID, PROXY_LOG.
+# start_proxy: stand between the agent and the server, on the agent's road
+# (tests/tools/proxy.py): PROXY_URL for the agent, PROXY_PID, PROXY_LOG.
 start_proxy()
 {
     PROXY_LOG=$WORK/proxy.log
     mkfifo "$WORK/proxy.commands"
-    spawn "$PROXY_LOG" python3 "$TOP/tests/tools/proxy.py" "$NATS_PORT" "$WORK/proxy.commands"
+    spawn "$PROXY_LOG" python3 "$TOP/tests/tools/proxy.py" "$AGENT_PORT" "$WORK/proxy.commands" \
+        "$_nats_road"
     PROXY_PID=$SPAWNED
     wait_for 20 has_line "$PROXY_LOG" '^Listening' || die "the proxy does not start"
-    PROXY_URL=nats://127.0.0.1:$(sed -n 's/^Listening on //p' "$PROXY_LOG")
+    PROXY_URL=${AGENT_URL%%:*}://127.0.0.1:$(sed -n 's/^Listening on //p' "$PROXY_LOG")
 }
 
 # proxy COMMAND: tell it what to do, and wait until it does.
@@ -569,6 +640,184 @@ proxy()
     _told=$(grep -Fxc "did $*" "$PROXY_LOG" || true)
     echo "$*" >"$WORK/proxy.commands"
     wait_for 10 has_line "$PROXY_LOG" "^did $*\$" $((_told + 1)) || die "the proxy does not obey: $*"
+}
+
+# ---- proxies and fronts on the way to the bus ------------------------------------
+
+# start_tinyproxy [USER PASSWORD]: an HTTP proxy that only knows CONNECT for us:
+# TINYPROXY_URL, TINYPROXY_PORT, TINYPROXY_PID, TINYPROXY_LOG (with each request).
+# TINYPROXY_CONFIG may name more lines of its configuration.
+start_tinyproxy()
+{
+    command -v tinyproxy >/dev/null || die "there is no tinyproxy: run tests/setup"
+    TINYPROXY_LOG=$WORK/tinyproxy.log
+    _turn=1
+    until _try_tinyproxy "$@"; do
+        _turn=$((_turn + 1))
+        [ $_turn -le 5 ] || die "tinyproxy does not start"
+    done
+    TINYPROXY_URL=http://127.0.0.1:$TINYPROXY_PORT
+}
+
+_try_tinyproxy()
+{
+    TINYPROXY_PORT=$(free_port)
+    {
+        echo "Listen 127.0.0.1"
+        echo "Port $TINYPROXY_PORT"
+        echo "Allow 127.0.0.1"
+        echo "LogLevel Connect"
+        echo "MaxClients 100"
+        [ $# -eq 0 ] || echo "BasicAuth $1 $2"
+        [ -z "${TINYPROXY_CONFIG:-}" ] || printf '%s\n' "$TINYPROXY_CONFIG"
+    } >"$WORK/tinyproxy.conf"
+    spawn "$TINYPROXY_LOG" tinyproxy -d -c "$WORK/tinyproxy.conf"
+    TINYPROXY_PID=$SPAWNED
+    wait_for 10 _listens "$TINYPROXY_PORT" "$TINYPROXY_PID" >/dev/null || true
+    alive "$TINYPROXY_PID"
+}
+
+# start_socks [USER PASSWORD]: SOCKS5: SOCKS_ADDRESS (127.0.0.1:PORT; the scheme is for the
+# story to choose), SOCKS_PID, SOCKS_LOG (with each destination).
+start_socks()
+{
+    command -v microsocks >/dev/null || die "there is no microsocks: run tests/setup"
+    SOCKS_LOG=$WORK/socks.log
+    _turn=1
+    until _try_socks "$@"; do
+        _turn=$((_turn + 1))
+        [ $_turn -le 5 ] || die "microsocks does not start"
+    done
+    SOCKS_ADDRESS=127.0.0.1:$_port
+}
+
+_try_socks()
+{
+    _port=$(free_port)
+    spawn "$SOCKS_LOG" microsocks -i 127.0.0.1 -p "$_port" ${1:+-u "$1" -P "$2"}
+    SOCKS_PID=$SPAWNED
+    wait_for 10 _listens "$_port" "$SOCKS_PID" >/dev/null || true
+    alive "$SOCKS_PID"
+}
+
+# _listens PORT PID: is there a listener, or no process any more?
+_listens()
+{
+    grep -q ":$(printf %04X "$1") 00000000:0000 0A" /proc/net/tcp || _ended "$2"
+}
+
+# start_ws_liar [CERTIFICATE KEY]: what no honest server says (tests/tools/ws_liar.py), by
+# WebSocket at WS_LIAR_URL and by plain TCP at TCP_LIAR_URL; WS_LIAR_PID; WS_LIAR_LOG has
+# each connection and the lie that it was told.
+start_ws_liar()
+{
+    WS_LIAR_LOG=$WORK/ws-liar.log
+    : >"$WS_LIAR_LOG"
+    spawn "$WS_LIAR_LOG" python3 "$TOP/tests/tools/ws_liar.py" "$WORK/lie" "$@"
+    WS_LIAR_PID=$SPAWNED
+    wait_for 20 has_line "$WS_LIAR_LOG" '^Listening' || die "the liar does not start"
+    # shellcheck disable=SC2046 # three words
+    set -- ws${1:+s} $(sed -n 's/^Listening on //p' "$WS_LIAR_LOG")
+    WS_LIAR_URL=$1://127.0.0.1:$2
+    TCP_LIAR_URL=nats://127.0.0.1:$3
+}
+
+# start_https_proxy: TLS before start_tinyproxy's (tests/tools/tls_front.py):
+# HTTPS_PROXY_URL, HTTPS_PROXY_CA, HTTPS_PROXY_PID, HTTPS_PROXY_LOG.
+start_https_proxy()
+{
+    HTTPS_PROXY_LOG=$WORK/https-proxy.log
+    HTTPS_PROXY_CA=$WORK/https-proxy-ca.pem
+    authority https-proxy-ca
+    certificate https-proxy https-proxy-ca IP:127.0.0.1,DNS:localhost
+    spawn "$HTTPS_PROXY_LOG" python3 "$TOP/tests/tools/tls_front.py" "$WORK/https-proxy.pem" \
+        "$WORK/https-proxy.key" "$TINYPROXY_PORT"
+    HTTPS_PROXY_PID=$SPAWNED
+    wait_for 20 has_line "$HTTPS_PROXY_LOG" '^Listening' || die "the https proxy does not start"
+    HTTPS_PROXY_URL=https://127.0.0.1:$(sed -n 's/^Listening on //p' "$HTTPS_PROXY_LOG")
+}
+
+# start_ws_front PORT [LINES]: nginx before the WebSocket listener at PORT, by wss with a
+# path, HTTP/2 offered: WS_FRONT_GOOD, a URL; and with others' certificates or none of
+# today's TLS: WS_FRONT_SELF_SIGNED, WS_FRONT_EXPIRED, WS_FRONT_WRONG_NAME,
+# WS_FRONT_WRONG_PURPOSE, WS_FRONT_OLD (TLS 1.1), WS_FRONT_MIDDLE (TLS 1.2).  WS_FRONT_CA;
+# WS_FRONT_PIN, the key of the good one (ws-front.pem); WS_FRONT_LOG, what it complained
+# of; WS_FRONT_ACCESS, each request: name in the handshake (SNI), status, request.  LINES
+# stand in the good one's location.
+start_ws_front()
+{
+    command -v nginx >/dev/null || die "there is no nginx: run tests/setup"
+    WS_FRONT_LOG=$WORK/ws-front.log
+    WS_FRONT_ACCESS=$WORK/ws-front-access.log
+    WS_FRONT_CA=$WORK/ws-front-ca.pem
+    authority ws-front-ca
+    authority ws-front-self-signed
+    certificate ws-front ws-front-ca IP:127.0.0.1,DNS:localhost
+    certificate ws-front-expired ws-front-ca IP:127.0.0.1,DNS:localhost -1
+    certificate ws-front-wrong-name ws-front-ca DNS:elsewhere.example
+    certificate ws-front-wrong-purpose ws-front-ca "IP:127.0.0.1,DNS:localhost
+extendedKeyUsage = clientAuth"
+    WS_FRONT_PIN=$(pin "$WORK/ws-front.pem")
+    _turn=1
+    until _try_ws_front "$@"; do
+        _turn=$((_turn + 1))
+        [ $_turn -le 5 ] || die "nginx does not start"
+    done
+}
+
+# _ws_front NAME CERTIFICATE [PROTOCOLS [LINES]]: as _front, for WebSocket.
+_ws_front()
+{
+    _port=$(free_port)
+    eval "WS_FRONT_$1=wss://127.0.0.1:$_port/nats/"
+    cat <<END
+    server {
+        listen 127.0.0.1:$_port ssl http2;
+        ssl_certificate $WORK/$2.pem;
+        ssl_certificate_key $WORK/$2.key;
+        ssl_protocols ${3:-TLSv1.2 TLSv1.3};
+        ${3:+ssl_ciphers DEFAULT@SECLEVEL=0;}
+        location /nats/ {
+            ${4:-}
+            proxy_pass http://127.0.0.1:$_backend/;
+            proxy_http_version 1.1;
+            proxy_set_header Host \$http_host;
+            proxy_set_header Upgrade \$http_upgrade;
+            proxy_set_header Connection upgrade;
+        }
+    }
+END
+}
+
+_try_ws_front()
+{
+    _backend=$1
+    _folder=$WORK/ws-front
+    mkdir -p "$_folder"
+    {
+        echo "pid $_folder/pid; events { worker_connections 64; }"
+        echo "http {"
+        echo "    server_tokens off;"
+        echo "    log_format handshake '\$ssl_server_name \$status \$request';"
+        echo "    access_log $WS_FRONT_ACCESS handshake;"
+        for _name in client_body proxy fastcgi uwsgi scgi; do
+            echo "    ${_name}_temp_path $_folder/$_name;"
+        done
+        _ws_front GOOD ws-front '' "${2:-}"
+        _ws_front SELF_SIGNED ws-front-self-signed
+        _ws_front EXPIRED ws-front-expired
+        _ws_front WRONG_NAME ws-front-wrong-name
+        _ws_front WRONG_PURPOSE ws-front-wrong-purpose
+        _ws_front OLD ws-front TLSv1.1
+        _ws_front MIDDLE ws-front TLSv1.2
+        echo "}"
+    } >"$_folder/nginx.conf"
+    spawn "$WS_FRONT_LOG" nginx -e stderr -p "$_folder" -c "$_folder/nginx.conf" \
+        -g 'daemon off; master_process off;'
+    WS_FRONT_PID=$SPAWNED
+    _port=${WS_FRONT_GOOD##*:}
+    wait_for 10 _listens "${_port%%/*}" "$WS_FRONT_PID" >/dev/null || true
+    alive "$WS_FRONT_PID"
 }
 
 # fetch URL: print the page.
@@ -729,13 +978,14 @@ _front_answers()
 # ---- is anything lost? -----------------------------------------------------------
 
 # busy_config COUNT: print a config that makes COUNT reports a second from the
-# exporter at $EXPORTER_URL, and that comes back fast.
+# exporter at $EXPORTER_URL, goes to $AGENT_URL, and comes back fast.
 busy_config()
 {
     cat <<END
 code: t1
 nats:
-  urls: ["$NATS_URL"]
+  urls: ["$AGENT_URL"]${AGENT_TLS:+
+  $AGENT_TLS}
   auth: {type: none}
   connect_spread: 0s
   reconnect_wait: 100ms

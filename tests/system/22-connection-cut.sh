@@ -23,7 +23,9 @@ over_there ip link set there up
 NATS_LOG=$WORK/nats.log
 NATS_URL=nats://10.77.0.2:4222
 export NATS_URL
-spawn "$NATS_LOG" nsenter --target "$there" --net -- nats-server -js -sd "$WORK/nats" -a 10.77.0.2 -p 4222
+road "${ROAD:-tcp}" 10.77.0.2 4222
+spawn "$NATS_LOG" nsenter --target "$there" --net -- nats-server -js -sd "$WORK/nats" \
+    ${ROAD_CONFIG:+-c "$ROAD_CONFIG"} -a 10.77.0.2 -p 4222
 wait_for 20 has_line "$NATS_LOG" 'Server is ready'
 # We look at the stream from over there, where nothing is ever cut.
 bus()
@@ -56,7 +58,7 @@ mend()
 # The agent's end of the connection.
 connection()
 {
-    ss -H -t -n state established dst 10.77.0.2 dport = :4222 | awk '{ print $3 }'
+    ss -H -t -n state established dst 10.77.0.2 dport = ":$AGENT_PORT" | awk '{ print $3 }'
 }
 
 # endure TEXT: the agent notices, and comes back.

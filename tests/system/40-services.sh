@@ -1,4 +1,5 @@
 #!/bin/sh
+# long
 # Needs a systemd of its own (tests/tools/sdbox): root, overlayfs, cgroup2.  Where these
 # are not, the story fails and says why; SA_NO_SYSTEMD=skip skips it instead.
 . "${0%/*}/../lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# long
 # Needs root (small disks of its own, in a mount namespace; another user).
 . "${0%/*}/../lib.sh"
 own_namespace --mount --propagation private

@@ -12,7 +12,7 @@ start_nats jetstream
 bus stream-add REPORTS 'agents.*.telemetry.>' --file --dedupe 3600
 bus kv-add twin --file
 start_proxy
-busy_config 50 | sed "s|$NATS_URL|$PROXY_URL|
+busy_config 50 | sed "s|$AGENT_URL|$PROXY_URL|
     s/reconnect_max: 500ms/reconnect_max: 100ms/
     s/^  heartbeat:/  agent_metrics: {interval: 1s}\n&/" >"$WORK/agent.yaml"
 echo 'spool: {drain_spread: 0s}' >>"$WORK/agent.yaml"

@@ -20,7 +20,6 @@ chmod 600 "$WORK/password"
 start_quick_exporter
 server '"none"'
 start_nats jetstream config "$WORK/nats.conf"
-url=$NATS_URL
 NATS_URL=nats://admin:admin@127.0.0.1:$NATS_PORT
 add_stream()
 {
@@ -29,7 +28,7 @@ add_stream()
 add_stream
 bus kv-add twin --file
 start_proxy
-NATS_URL=$url busy_config 5 | sed "s|$url|$PROXY_URL|
+busy_config 5 | sed "s|$AGENT_URL|$PROXY_URL|
     s|type: none|type: userpass, username: agent, password_file: $WORK/password|
     s/^  heartbeat:/  agent_metrics: {interval: 1s}\n&/" >"$WORK/agent.yaml"
 echo 'spool: {duplicate_window: 1s, ack_timeout: 10s, drain_spread: 0s}' >>"$WORK/agent.yaml"

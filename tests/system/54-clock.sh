@@ -30,7 +30,7 @@ bus stream-add REPORTS 'agents.*.telemetry.>' --file --dedupe 3600
 bus stream-add BEATS 'agents.*.heartbeat' --file
 bus kv-add twin --file
 start_proxy
-busy_config 20 | sed "s|$NATS_URL|$PROXY_URL|; s/^  connect_spread:/  ping_interval: 2s\n&/" >"$WORK/agent.yaml"
+busy_config 20 | sed "s|$AGENT_URL|$PROXY_URL|; s/^  connect_spread:/  ping_interval: 2s\n&/" >"$WORK/agent.yaml"
 # Shorter than the ways of the clock together, longer than each.
 echo 'spool: {max_age: 6h, drain_spread: 0s}' >>"$WORK/agent.yaml"
 start_agent "$WORK/agent.yaml"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# long
 # From a Thing's email and password to a device that renews itself, on a real PocketBase and a
 # real nats-server whose identities it makes.
 . "${0%/*}/../lib.sh"

@@ -4,10 +4,10 @@
  *     CLOCK_FILE=FILE LD_PRELOAD=clock.so COMMAND
  *
  * FILE holds 8 bytes: the nanoseconds between the machine's wall clock and the
- * one that COMMAND sees, changed at any time.  The monotonic clock is the
- * machine's.  As with the kernel's own clock a wait until a moment of the wall
- * clock ends when that clock is set past it, and lasts longer when it is set
- * back. */
+ * one that COMMAND sees, changed at any time; 8 more, if it is longer: how long COMMAND
+ * is to think that the machine has slept.  The monotonic clock is the machine's.
+ * As with the kernel's own clock a wait until a moment of the wall clock ends when
+ * that clock is set past it, and lasts longer when it is set back. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,7 @@ __attribute__((constructor)) static void begin(void)
     const char *path = getenv("CLOCK_FILE");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     void *memory = file < 0 ? MAP_FAILED
-                            : mmap(NULL, sizeof(*offset), PROT_READ, MAP_SHARED, file, 0);
+                            : mmap(NULL, 2 * sizeof(*offset), PROT_READ, MAP_SHARED, file, 0);
 
     if (memory == MAP_FAILED) {
         static const char text[] = "clock: CLOCK_FILE cannot be read\n";
@@ -68,6 +68,11 @@ int clock_gettime(clockid_t clock, struct timespec *time)
 {
     if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) {
         *time = to_time(wall());
+        return 0;
+    }
+    if (clock == CLOCK_BOOTTIME) {
+        syscall(SYS_clock_gettime, clock, time);
+        *time = to_time(to_number(time) + (offset ? offset[1] : 0));
         return 0;
     }
     return (int)syscall(SYS_clock_gettime, clock, time);

@@ -4,7 +4,7 @@
 usage: identity.py FOLDER
 
 user.seed, user.public   an NKey
-operator.conf            for nats-server: an operator with one account
+operator.conf            for nats-server: an operator with one account, which may use JetStream
 user.creds               a user of that account
 admin.creds              another
 short.creds              one that expires in SECONDS (5, or $SECONDS)
@@ -108,9 +108,14 @@ def main():
     write(folder, "user.public", user.public + "\n")
     operator = Identity(folder, "operator")
     account = Identity(folder, "account")
+    system = Identity(folder, "account")
+    limits = dict(CLAIMS["account"]["limits"], mem_storage=-1, disk_storage=-1, streams=-1,
+                  consumer=-1)
     write(folder, "operator.conf",
-          "operator: %s\nresolver: MEMORY\nresolver_preload: {%s: %s}\n"
-          % (operator.vouch(operator), account.public, operator.vouch(account)))
+          "operator: %s\nsystem_account: %s\nresolver: MEMORY\n"
+          "resolver_preload: {%s: %s, %s: %s}\n"
+          % (operator.vouch(operator), system.public, system.public, operator.vouch(system),
+             account.public, operator.vouch(account, limits=limits)))
     write_creds(folder, "user.creds", account)
     write_creds(folder, "admin.creds", account)
     write_creds(folder, "stranger.creds", Identity(folder, "account"))

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """A NATS server's bad connection: passes on what it gets, until it is told otherwise.
 
-usage: proxy.py PORT COMMANDS
+usage: proxy.py PORT COMMANDS [ROAD]
 
-Listens on a port of the loopback and connects to PORT there.  COMMANDS is a
-FIFO; each line of it is a command:
+Listens on a port of the loopback and connects to PORT there, where ROAD (tcp, tls, ws
+or wss) is spoken.  COMMANDS is a FIFO; each line of it is a command:
 
 pass            pass everything on
 swallow WAY     take what goes that way and lose it; WAY is up (to the server),
@@ -14,6 +14,11 @@ cut WAY FROM TO each connection ends inside of a message that goes that way: at 
                 FROM to TO of those before it; all before that byte is passed on
 drop            end all connections; new ones are welcome
 refuse          the same, and end new ones as soon as they come, until pass
+
+Over ws the messages are looked for in the frames, whose headers are no part of them but
+may fall into them.  Over tls and wss nothing can be seen: there "cut" means a random byte
+of a TLS record, which holds some messages or a part of one, of those behind the handshakes
+that are no mere ping's; FROM and TO are divided by thirty.
 
 Prints "Listening on PORT", "did COMMAND" for each command, and "cut WAY: ..." for
 each message that was cut.  SEED in the environment repeats a run's cuts.
@@ -35,6 +40,8 @@ MESSAGE = re.compile(rb"(H?PUB|H?MSG) .* (\d+)$")
 
 class Scanner:
     """Knows where in one direction of a connection the messages lie."""
+
+    share = 1                   # of FROM and TO
 
     def __init__(self, way):
         self.way = way
@@ -65,10 +72,128 @@ class Scanner:
                     yield self.position + at, self.skip
         self.position += len(data)
 
+    def everywhere(self, place):
+        return place
+
+
+class Frames:
+    """The same for WebSocket, of the messages in the frames; places are those in the payload,
+    of which everywhere() knows where they are in all that was sent."""
+
+    share = 1
+
+    def __init__(self, way):
+        self.inner = Scanner(way)
+        self.head = b""         # the upgrade, then an unfinished header of a frame
+        self.upgraded = False
+        self.left = 0           # of the frame's payload
+        self.mask = b"\0\0\0\0"
+        self.opcode = 0
+        self.turn = 0           # of the mask
+        self.position = 0
+        self.pieces = []        # (place of its first byte in the payload, in everything, length)
+
+    def header(self):
+        """The header's size, or 0 while it is unfinished."""
+        if len(self.head) < 2:
+            return 0
+        length = self.head[1] & 127
+        more = {126: 2, 127: 8}.get(length, 0)
+        masked = 4 if self.head[1] & 128 else 0
+        if len(self.head) < 2 + more + masked:
+            return 0
+        self.left = int.from_bytes(self.head[2:2 + more], "big") if more else length
+        self.mask = self.head[2 + more:2 + more + masked] or b"\0\0\0\0"
+        self.turn = 0
+        return 2 + more + masked
+
+    def unmask(self, data):
+        key = (self.mask[self.turn:] + self.mask[:self.turn]) * (len(data) // 4 + 1)
+        self.turn = (self.turn + len(data)) % 4
+        whole = int.from_bytes(data, "big") ^ int.from_bytes(key[:len(data)], "big")
+        return whole.to_bytes(len(data), "big")
+
+    def everywhere(self, place):
+        """Where in everything the PLACE in the payload is, or None if it has not come yet."""
+        for begin, raw, length in reversed(self.pieces):
+            if begin <= place < begin + length:
+                return raw + place - begin
+        return None
+
+    def feed(self, data):
+        at = 0
+        del self.pieces[:-64]
+        while at < len(data):
+            if not self.upgraded:
+                self.head += data[at:at + 1]
+                at += 1
+                if self.head.endswith(b"\r\n\r\n"):
+                    self.upgraded = True
+                    self.head = b""
+                continue
+            if self.left == 0:
+                self.head += data[at:at + 1]
+                at += 1
+                if self.header():
+                    self.opcode = self.head[0] & 15
+                    self.head = b""
+                continue
+            step = min(self.left, len(data) - at)
+            payload = self.unmask(data[at:at + step])
+            self.left -= step
+            if self.opcode < 8:
+                self.pieces.append((self.inner.position, self.position + at, step))
+                yield from self.inner.feed(payload)
+            at += step
+        self.position += len(data)
+
+
+class Records:
+    """The same for TLS, whose records are taken for messages."""
+
+    share = 30
+    handshakes = 13             # records of those, of WebSocket and of CONNECT together
+    least = {"up": 200, "down": 100}
+
+    def __init__(self, way):
+        self.way = way
+        self.head = b""
+        self.left = 0
+        self.count = 0
+        self.position = 0
+
+    def everywhere(self, place):
+        return place
+
+    def feed(self, data):
+        at = 0
+        while at < len(data):
+            if self.left == 0:
+                self.head += data[at:at + 1]
+                at += 1
+                if self.head[:1] == b"I":       # INFO, before it
+                    if self.head[-1:] == b"\n":
+                        self.head = b""
+                elif len(self.head) == 5:
+                    self.left = int.from_bytes(self.head[3:], "big")
+                    self.head = b""
+                    self.count += 1
+                    if self.count > self.handshakes and self.left > self.least[self.way]:
+                        yield self.position + at, self.left
+                continue
+            step = min(self.left, len(data) - at)
+            self.left -= step
+            at += step
+        self.position += len(data)
+
+
+SCANNERS = {"tcp": Scanner, "ws": Frames, "tls": Records, "wss": Records}
+
 
 class Proxy:
-    def __init__(self, port):
+    def __init__(self, port, road):
         self.port = port
+        self.scanner = SCANNERS[road]
         self.lock = threading.Lock()
         self.pairs = set()
         self.swallowed = set()
@@ -96,9 +221,9 @@ class Proxy:
             self.end(pair)
 
     def pump(self, pair, source, to, way):
-        scanner = Scanner(way)
+        scanner = self.scanner(way)
         cut = self.cut if self.cut and self.cut[0] == way else None
-        left = self.random.randint(cut[1], cut[2]) if cut else 0
+        left = self.random.randint(cut[1], cut[2]) // scanner.share if cut else 0
         place = None
         while True:
             try:
@@ -114,9 +239,10 @@ class Proxy:
                     inside = self.random.randrange(length)
                     place = start + inside
                     what = f"cut {way}: at byte {inside} of {length}"
-            last = place is not None and place < begin + len(data)
+            end = None if place is None else scanner.everywhere(place)
+            last = end is not None and end < begin + len(data)
             if last:
-                data = data[:place - begin]
+                data = data[:end - begin]
             try:
                 if way not in self.swallowed:
                     to.sendall(data)
@@ -166,7 +292,7 @@ class Proxy:
 
 
 def main():
-    proxy = Proxy(int(sys.argv[1]))
+    proxy = Proxy(int(sys.argv[1]), sys.argv[3] if len(sys.argv) > 3 else "tcp")
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     threading.Thread(target=proxy.serve, args=(listener,), daemon=True).start()
     proxy.say(f"Listening on {listener.getsockname()[1]}")
