@@ -11,6 +11,7 @@
 #include <cjson/cJSON.h>
 
 #include "sa_error.h"
+#include "sa_stats.h"
 
 /* Let JSON die with POOL.  Returns JSON. */
 cJSON *sa_json_own(cJSON *json, apr_pool_t *pool);
@@ -58,5 +59,11 @@ const char *sa_json_print(const cJSON *json, size_t *length, apr_pool_t *pool);
 /* The same for what holds a secret: the text is wiped with POOL, and no other copy of it
  * stays behind.  Its bytes are left as they are. */
 const char *sa_json_print_secret(const cJSON *json, size_t *length, apr_pool_t *pool);
+
+/* What sa_stats.h keeps, as a member NAME of OBJECT: a number; a time, left out while it has not
+ * come; a text, left out while it is empty. */
+void sa_json_add_stat(cJSON *object, const char *name, sa_stat_t stat);
+void sa_json_add_stat_time(cJSON *object, const char *name, sa_stat_t stat);
+void sa_json_add_stat_text(cJSON *object, const char *name, sa_stat_text_t stat);
 
 #endif

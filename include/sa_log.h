@@ -72,6 +72,15 @@ typedef struct sa_field_t {
 #define SA_LOG_(event, ...) sa_log_write(SA_EVENT_##event, (const sa_field_t[]){__VA_ARGS__})
 void sa_log_write(sa_event_t event, const sa_field_t *fields);
 
+/* Let FN see each event, whatever its level, before it is written, in the thread that says it;
+ * true: it is not written.  FN copies and returns; it must not log.  One at most, set while
+ * there are no other threads; NULL: none. */
+typedef bool (*sa_log_tap_fn_t)(void *baton, sa_event_t event, const sa_field_t *fields);
+void sa_log_set_tap(sa_log_tap_fn_t fn, void *baton);
+/* EVENT and FIELDS as a line for people, without time, level and id, cut where it does not fit;
+ * returns BUFFER. */
+const char *sa_log_describe(char *buffer, size_t size, sa_event_t event, const sa_field_t *fields);
+
 typedef enum sa_log_format_t {
     SA_LOG_TEXT,        /* time, level, event, text, key=value */
     SA_LOG_JSON,        /* one object a line */

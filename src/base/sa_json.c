@@ -243,3 +243,26 @@ const char *sa_json_print_secret(const cJSON *json, size_t *length, apr_pool_t *
     SA_ASSERT(!"a secret of a reasonable size");
     return NULL;
 }
+
+void sa_json_add_stat(cJSON *object, const char *name, sa_stat_t stat)
+{
+    sa_json_add_count(object, name, sa_stats_read(stat));
+}
+
+void sa_json_add_stat_time(cJSON *object, const char *name, sa_stat_t stat)
+{
+    apr_time_t time = (apr_time_t)sa_stats_read(stat);
+
+    if (time != 0) {
+        sa_json_add_time(object, name, time);
+    }
+}
+
+void sa_json_add_stat_text(cJSON *object, const char *name, sa_stat_text_t stat)
+{
+    char text[SA_STAT_TEXT_SIZE];
+
+    if (*sa_stats_text(stat, text)) {
+        cJSON_AddStringToObject(object, name, text);
+    }
+}

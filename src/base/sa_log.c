@@ -43,6 +43,17 @@ static struct {
     repeat_t repeats[REPEAT_SLOTS];
 } logger = {.settings = {.level = SA_LEVEL_info}};
 
+static struct {
+    sa_log_tap_fn_t fn;             /* set while there is one thread only */
+    void *baton;
+} tap;
+
+void sa_log_set_tap(sa_log_tap_fn_t fn, void *baton)
+{
+    tap.fn = fn;
+    tap.baton = baton;
+}
+
 const sa_event_row_t *sa_event_row(sa_event_t event)
 {
     return &event_rows[event];
@@ -208,7 +219,7 @@ void sa_log_write(sa_event_t event, const sa_field_t *fields)
     char line[SA_LOG_LINE];
     unsigned int repeated = 0;
 
-    if (!sa_log_is_on(level)) {
+    if ((tap.fn && tap.fn(tap.baton, event, fields)) || !sa_log_is_on(level)) {
         return;
     }
     if (logger.mutex) {

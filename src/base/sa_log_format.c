@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <apr_strings.h>
+
 #include "sa_text.h"
 #include "sa_time.h"
 
@@ -219,6 +221,18 @@ size_t sa_log__format(char text[SA_LOG_LINE], const sa_log_settings_t *settings,
                                     line.cut ? (json ? ",\"cut\":true" : " ...") : "",
                                     json ? "}" : "");
     return line.length;
+}
+
+const char *sa_log_describe(char *buffer, size_t size, sa_event_t event, const sa_field_t *fields)
+{
+    char text[SA_LOG_LINE];
+    line_t line = {text, 0, false};
+
+    put_text(&line, sa_event_row(event)->text);
+    put_fields_text(&line, fields);
+    text[line.length] = '\0';
+    apr_cpystrn(buffer, text, size);
+    return buffer;
 }
 
 static apr_uint64_t hash_bytes(apr_uint64_t hash, const void *data, size_t length)

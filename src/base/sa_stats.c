@@ -126,7 +126,7 @@ sa_health_t sa_stats_health(void)
         return SA_UNHEALTHY;
     }
     if (sa_stats_read(SA_STAT_stream_missing) || sa_stats_read(SA_STAT_identity_trouble)
-        || failures * 2 > attempts) {
+        || sa_stats_read(SA_STAT_mesh_trouble) || failures * 2 > attempts) {
         return SA_DEGRADED;
     }
     return SA_HEALTHY;
