@@ -77,11 +77,14 @@ typedef enum sa_os_exec_stream_t { SA_OS_EXEC_STDOUT, SA_OS_EXEC_STDERR } sa_os_
 typedef sa_error_t *(*sa_os_exec_output_fn_t)(void *baton, sa_os_exec_stream_t stream,
                                               const char *data, size_t length);
 
-/* Ends a running program from another thread. */
+/* Ends a running program, or tells it something, from another thread. */
 typedef struct sa_os_cancel_t sa_os_cancel_t;
 sa_error_t *sa_os_cancel_create(sa_os_cancel_t **cancel, apr_pool_t *pool) SA_MUST_CHECK;
 void sa_os_cancel(sa_os_cancel_t *cancel);
 bool sa_os_is_cancelled(const sa_os_cancel_t *cancel);
+/* Tell the main process of the run that has CANCEL to read its configuration again (Linux,
+ * FreeBSD: SIGHUP).  Nothing happens when none runs. */
+void sa_os_hang_up(sa_os_cancel_t *cancel);
 
 typedef struct sa_os_exec_t {
     sa_os_program_t *program;

@@ -23,11 +23,21 @@ sa_error_t *sa_os_file_read(const char **data, size_t *length, const char *path,
 sa_error_t *sa_os_file_read_secret(const char **data, size_t *length, const char *path,
                                    size_t limit, apr_pool_t *pool) SA_MUST_CHECK;
 
+/* For root who looks at the agent of another user from outside: that one's secrets are as safe
+ * as root's own.  The owner of PATH, if it is there; nothing changes for others than root.
+ * While there are no other threads. */
+void sa_os_file_trust_owner(const char *path);
+
 /* Put DATA at PATH, private to us (0600 from its first moment), whole or not
  * at all, and on the disk when this returns: temporary file beside it, fsync,
  * rename, fsync of the directory.  On failure the old file is untouched. */
 sa_error_t *sa_os_file_write_private(const char *path, const void *data, size_t length,
                                      apr_pool_t *scratch_pool) SA_MUST_CHECK;
+
+/* The same for what is no secret and may be lost with the machine: 0640, and nobody waits for
+ * the disk. */
+sa_error_t *sa_os_file_write_public(const char *path, const void *data, size_t length,
+                                    apr_pool_t *scratch_pool) SA_MUST_CHECK;
 
 /* Make the directory PATH and its missing parents, the last one with mode
  * 0700; an existing one is kept as it is but must be a directory. */

@@ -2,6 +2,8 @@
 #ifndef SA_OS_HOST_H
 #define SA_OS_HOST_H
 
+#include <stdbool.h>
+
 #include <apr.h>
 #include <apr_pools.h>
 
@@ -25,5 +27,12 @@ typedef struct sa_os_self_t {
 } sa_os_self_t;
 /* Linux: /proc/self.  FreeBSD: kinfo_proc.  Windows: GetProcessMemoryInfo. */
 sa_error_t *sa_os_self_read(sa_os_self_t *self, apr_pool_t *scratch_pool) SA_MUST_CHECK;
+
+/* Our number among the processes. */
+apr_int64_t sa_os_process_id(void);
+/* When process PID began, in the system's own unit since its boot: with the number it names one
+ * process for as long as the machine is up.  false: there is none.
+ * Linux: starttime of /proc/PID/stat, proc(5).  FreeBSD: ki_start.  Windows: GetProcessTimes. */
+bool sa_os_process_begin(apr_uint64_t *begin, apr_int64_t pid, apr_pool_t *scratch_pool);
 
 #endif

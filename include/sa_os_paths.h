@@ -19,5 +19,8 @@ const char *sa_os_path_go_config(void);
 /* The directory of the service manager's credentials ($CREDENTIALS_DIRECTORY,
  * systemd.exec(5)), or NULL. */
 const char *sa_os_path_credentials(apr_pool_t *pool);
+/* For who asks about the agent's service from outside: let sa_os_path_credentials() be that of
+ * the service, where it runs and we may look there.  While there are no other threads. */
+void sa_os_path_borrow_credentials(apr_pool_t *scratch_pool);
 
 #endif

@@ -36,5 +36,7 @@ sa_error_t *sa_os_service_control(sa_os_service_state_t *state, sa_os_service_ac
  * same for the same names in whatever order.  SA_ERR_CONFIG: one of them is no name. */
 sa_error_t *sa_os_service_rule(sa_buf_t *text, const apr_array_header_t *names, const char *user,
                                apr_pool_t *scratch_pool) SA_MUST_CHECK;
+/* Where it belongs; static.  NULL: the system needs none. */
+const char *sa_os_service_rule_file(void);
 
 #endif

@@ -825,6 +825,30 @@ SA_TEST(a_cancel_from_another_thread_ends_it)
     is_between(outcome->result.duration, 0, 700 * MS);
 }
 
+static void hang_up_soon(void *baton)
+{
+    poll(NULL, 0, 200);
+    sa_os_hang_up(baton);
+}
+
+SA_TEST(a_hang_up_is_heard_by_the_main_process_alone_and_ends_nothing)
+{
+    sa_os_exec_t options = {.timeout = 10 * SECOND};
+    const outcome_t *outcome;
+    sa_os_thread_t *thread;
+
+    SA_ASSERT_OK(sa_os_cancel_create(&options.cancel, pool));
+    ck_assert_int_eq(sa_os_thread_start(&thread, "hang up", hang_up_soon, options.cancel, pool), 0);
+    outcome = shell_with("sh -c 'trap \"echo child\" HUP; sleep 0.1; sleep 0.1; sleep 0.3' & "
+                         "trap 'echo heard' HUP; wait; wait; exit 3", &options, pool);
+    sa_os_thread_join(thread);
+    is_end(outcome, SA_OS_EXEC_EXITED);
+    ck_assert_int_eq(outcome->result.exit_code, 3);
+    ck_assert_str_eq(out(outcome), "heard\n");
+    ck_assert(!sa_os_is_cancelled(options.cancel));
+    sa_os_hang_up(options.cancel);          /* nobody is there */
+}
+
 static void cancel_now(void *baton)
 {
     sa_os_cancel(baton);
@@ -1539,6 +1563,7 @@ static TCase *add_run_tests(Suite *suite, const char *name)
         nothing_of_ours_is_left_after_it,
         children_of_others_are_not_touched,
         a_cancel_from_another_thread_ends_it,
+        a_hang_up_is_heard_by_the_main_process_alone_and_ends_nothing,
         a_cancel_that_races_with_the_end_leaves_one_of_both,
         an_error_of_the_reader_ends_it,
         a_slow_reader_slows_it_down,
@@ -1596,6 +1621,7 @@ static TCase *add_old_tests(Suite *suite, const char *name)
         a_chain_that_runs_away_is_caught,
         nothing_of_ours_is_left_after_it,
         a_cancel_from_another_thread_ends_it,
+        a_hang_up_is_heard_by_the_main_process_alone_and_ends_nothing,
         many_at_once_keep_out_of_each_others_way,
         a_crash_of_ours_leaves_no_process,
         what_cannot_be_run_says_why,

@@ -148,7 +148,33 @@ SA_TEST(reading_ourselves_leaves_no_descriptor_open)
     ck_assert_uint_eq(first.descriptors, last.descriptors);
 }
 
+SA_TEST(the_begin_of_a_process_is_found_behind_any_name)
+{
+    static const struct {
+        const char *stat;
+        bool good;
+        apr_uint64_t begin;
+    } rows[] = {
+        {"7 (agent) S 1 7 7 0 -1 4194560 1 0 0 0 2 1 0 0 20 0 9 0 12345 1 2 3\n", true, 12345},
+        {"7 (a) b) S (c) S 1 7 7 0 -1 4 1 0 0 0 2 1 0 0 20 0 9 0 77 1\n", true, 77},
+        {"7 (agent) Z 1 7 7 0 -1 4194560 1 0 0 0 2 1 0 0 20 0 9 0 12345 1 2 3\n", false, 0},
+        {"7 (agent) S 1 7 7 0 -1 4194560 1 0 0 0 2 1\n", false, 0},
+        {"7 (agent", false, 0},
+        {"", false, 0},
+    };
+
+    (void)pool;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        apr_uint64_t begin = 0;
+
+        ck_assert_msg(sa_os__parse_begin(&begin, rows[i].stat) == rows[i].good, "%s",
+                      rows[i].stat);
+        ck_assert_uint_eq(begin, rows[i].begin);
+    }
+}
+
 SA_TEST_MAIN("os_host", os_release_is_read_like_a_shell_would,
              this_machine_has_a_name_and_a_system, our_own_memory_and_threads_are_read,
              what_cannot_be_read_stays_zero, a_thread_and_a_descriptor_more_are_counted,
-             reading_ourselves_leaves_no_descriptor_open)
+             reading_ourselves_leaves_no_descriptor_open,
+             the_begin_of_a_process_is_found_behind_any_name)

@@ -49,6 +49,7 @@
 struct sa_os_cancel_t {
     int descriptor;
     volatile apr_uint32_t set;
+    volatile apr_uint32_t hangs_up;
 };
 
 typedef struct run_t {
@@ -212,6 +213,14 @@ void sa_os_cancel(sa_os_cancel_t *cancel)
     apr_uint64_t one = 1;
 
     apr_atomic_set32(&cancel->set, 1);
+    (void)!write(cancel->descriptor, &one, sizeof(one));
+}
+
+void sa_os_hang_up(sa_os_cancel_t *cancel)
+{
+    apr_uint64_t one = 1;
+
+    apr_atomic_set32(&cancel->hangs_up, 1);
     (void)!write(cancel->descriptor, &one, sizeof(one));
 }
 
@@ -742,11 +751,37 @@ static void wait_for_something(struct pollfd entries[AT_COUNT], const run_t *run
     }
 }
 
+/* Somebody has cancelled, which look_at_time() sees, or wants the main process told. */
+static void hear_caller(run_t *run)
+{
+    sa_os_cancel_t *cancel = run->exec->cancel;
+    apr_uint64_t count;
+
+    if (sa_os_is_cancelled(cancel)) {
+        return;                     /* and stays so, for other runs as well */
+    }
+    (void)!read(cancel->descriptor, &count, sizeof(count));
+    if (sa_os_is_cancelled(cancel)) {
+        sa_os_cancel(cancel);       /* that very moment */
+    }
+    if (apr_atomic_xchg32(&cancel->hangs_up, 0) == 0) {
+        return;
+    }
+    if (run->supervisor.socket >= 0) {
+        sa_os__supervisor_hang_up(&run->supervisor);
+    } else {
+        kill(run->pid, SIGHUP);     /* not waited for yet: it cannot be another's number */
+    }
+}
+
 static void take_turn(run_t *run)
 {
     struct pollfd entries[AT_COUNT];
 
     wait_for_something(entries, run);
+    if (entries[AT_CANCEL].revents) {
+        hear_caller(run);
+    }
     for (int i = 0; i < 2; i++) {
         if (run->output[i] >= 0 && entries[i].revents) {
             read_output(run, (sa_os_exec_stream_t)i);

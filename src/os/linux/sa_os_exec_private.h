@@ -166,6 +166,8 @@ sa_error_t *sa_os__supervisor_start(sa_os__supervisor_t *supervisor,
                                     sa_os__child_t *child) SA_MUST_CHECK;
 void sa_os__supervisor_terminate(const sa_os__supervisor_t *supervisor);
 void sa_os__supervisor_kill(const sa_os__supervisor_t *supervisor);
+/* SIGHUP, to the main process only. */
+void sa_os__supervisor_hang_up(const sa_os__supervisor_t *supervisor);
 /* Take the next report; false: there is none, *ENDED: nor will there be. */
 bool sa_os__supervisor_report(sa_os__report_t *report, bool *ended,
                               const sa_os__supervisor_t *supervisor);

@@ -157,3 +157,45 @@ sa_error_t *sa_os_self_read(sa_os_self_t *self, apr_pool_t *scratch_pool)
     self->descriptors = count_descriptors();
     return SA_OK;
 }
+
+apr_int64_t sa_os_process_id(void)
+{
+    return (apr_int64_t)getpid();
+}
+
+/* The fields behind the name, which may hold blanks and brackets, begin with the third; begin is
+ * the 22nd.  A process that has ended and was not waited for (Z) is none. */
+bool sa_os__parse_begin(apr_uint64_t *begin, const char *stat)
+{
+    const char *at = strrchr(stat, ')');
+
+    if (!at || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X') {
+        return false;
+    }
+    at += 2;
+    for (int field = 3; field < 22; field++) {
+        at += strcspn(at, " ");
+        if (*at != ' ') {
+            return false;
+        }
+        at++;
+    }
+    return sa_os__number(begin, &at);
+}
+
+bool sa_os_process_begin(apr_uint64_t *begin, apr_int64_t pid, apr_pool_t *scratch_pool)
+{
+    const char *stat;
+    sa_error_t *err;
+
+    if (pid <= 0) {
+        return false;
+    }
+    err = sa_os__proc_read(&stat, apr_psprintf(scratch_pool, "/proc/%" APR_INT64_T_FMT "/stat",
+                                               pid), SA_OS_PROC_LIMIT, scratch_pool);
+    if (err) {
+        sa_error_clear(err);        /* there is none, or /proc hides it: the same to us */
+        return false;
+    }
+    return sa_os__parse_begin(begin, stat);
+}

@@ -60,6 +60,7 @@ void sa_os__parse_diskstats(sa_os_disk_t *disk, const char *text, apr_uint64_t m
 /* os-release(5): the value of KEY in POOL, or NULL. */
 const char *sa_os__os_release_value(const char *text, const char *key, apr_pool_t *pool);
 /* /proc/self/statm and /proc/self/status; what cannot be read stays 0. */
+bool sa_os__parse_begin(apr_uint64_t *begin, const char *stat);
 void sa_os__parse_self(sa_os_self_t *self, const char *statm, const char *status,
                        apr_uint64_t page_bytes);
 

@@ -220,6 +220,14 @@ static bool leads_to_folder(const walk_t *walk, const char *place)
     return !folders;
 }
 
+static sa_error_t *read_mounts(walk_t *walk)
+{
+    if (walk->mounts) {
+        return SA_OK;
+    }
+    return sa_os__proc_read(&walk->mounts, "/proc/self/mountinfo", SA_OS_PROC_LIMIT, walk->pool);
+}
+
 /* PLACE is where another file system begins: one to go into? */
 static sa_error_t *check_mount(walk_t *walk, const char *place)
 {
@@ -229,10 +237,7 @@ static sa_error_t *check_mount(walk_t *walk, const char *place)
         return refuse(walk, "is on another mount than the directory of its pattern, and "
                       "commands.log_mounts is off");
     }
-    if (!walk->mounts) {
-        SA_TRY(sa_os__proc_read(&walk->mounts, "/proc/self/mountinfo", SA_OS_PROC_LIMIT,
-                                walk->pool));
-    }
+    SA_TRY(read_mounts(walk));
     type = sa_os__mount_type(walk->mounts, place, walk->pool);
     if (!type) {
         return refuse(walk, "is on a file system that the system does not tell of");
@@ -240,6 +245,51 @@ static sa_error_t *check_mount(walk_t *walk, const char *place)
     if (!sa_os__is_log_mount(type)) {
         return sa_error(SA_ERR_REFUSED, NULL, "%s is on a file system of type %s, which may hang "
                         "or holds no logs", walk->asked, type);
+    }
+    return SA_OK;
+}
+
+/* ---- without openat2 --------------------------------------------------------- */
+
+/* On which mount is the file of FD?  0: not known. */
+static int mount_of(int fd)
+{
+    char path[64];
+    char text[512];
+    const char *found;
+    int info;
+    ssize_t length;
+
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    info = open(path, O_RDONLY | O_CLOEXEC);
+    if (info < 0) {
+        return 0;
+    }
+    length = read(info, text, sizeof(text) - 1);
+    close(info);
+    text[length > 0 ? length : 0] = '\0';
+    found = strstr(text, "mnt_id:");
+    return found ? (int)strtol(found + strlen("mnt_id:"), NULL, 10) : 0;
+}
+
+/* A kernel before 5.6, or a unit with RestrictSUIDSGID=yes, which takes openat2(2) away.  A
+ * name of one part opened by O_PATH and O_NOFOLLOW follows no link of any kind.  Mounts are
+ * looked for in the list, so that none is entered that may hang, and once more by what was
+ * opened, should somebody have moved the directory meanwhile. */
+static sa_error_t *plain_step(int *fd, walk_t *walk, const char *name, const char *place)
+{
+    int here = mount_of(walk->directory);
+    bool may_cross = false;
+
+    SA_TRY(read_mounts(walk));
+    if (sa_os__mount_type(walk->mounts, place, walk->pool)) {
+        SA_TRY(check_mount(walk, place));
+        may_cross = true;
+    }
+    *fd = openat(walk->directory, name, STEP_FLAGS);
+    if (*fd >= 0 && !may_cross && (here == 0 || mount_of(*fd) != here)) {
+        close_one(fd);
+        return refuse(walk, "is on a file system that the system does not tell of");
     }
     return SA_OK;
 }
@@ -269,7 +319,8 @@ static sa_error_t *take_step(int *fd, struct stat *info, walk_t *walk, const cha
         *fd = step(walk->directory, name, true);
     }
     if (*fd < 0 && errno == ENOSYS) {
-        return sa_error(SA_ERR_NOT_ON_THIS_OS, NULL, "log files need a kernel with openat2(2)");
+        SA_TRY(plain_step(fd, walk, name, place));
+        crossed = *fd >= 0 && mount_of(*fd) != mount_of(walk->directory);
     }
     if (*fd < 0 || fstat(*fd, info) != 0) {
         return cannot_open(walk, errno);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_env.h>
+#include <apr_file_info.h>
 #include <apr_strings.h>
 
 /* The first of the absolute paths in the variable NAME, which systemd fills
@@ -42,4 +44,15 @@ const char *sa_os_path_go_config(void)
 const char *sa_os_path_credentials(apr_pool_t *pool)
 {
     return from_environment("CREDENTIALS_DIRECTORY", NULL, pool);
+}
+
+void sa_os_path_borrow_credentials(apr_pool_t *scratch_pool)
+{
+    static const char directory[] = "/run/credentials/stone-age-agent.service";
+    apr_finfo_t info;
+
+    if (!getenv("CREDENTIALS_DIRECTORY")
+        && apr_stat(&info, directory, APR_FINFO_TYPE, scratch_pool) == APR_SUCCESS) {
+        (void)apr_env_set("CREDENTIALS_DIRECTORY", directory, scratch_pool);
+    }
 }

@@ -13,6 +13,7 @@
 #include "sa_os_linux.h"
 
 #define USER_LENGTH_MAX 64
+#define RULE_FILE "/etc/polkit-1/rules.d/50-stone-age-agent.rules"
 
 static int compare(const void *a, const void *b)
 {
@@ -89,7 +90,7 @@ sa_error_t *sa_os_service_rule(sa_buf_t *text, const apr_array_header_t *names, 
         "// Lets the Stone-Age agent control the services of commands.allowed_services, and no\n"
         "// others.  Made by `stone-age-agent polkit`: make it anew when that list changes.\n"
         "//\n"
-        "//     /etc/polkit-1/rules.d/50-stone-age-agent.rules   (root, 0644; read at once)\n"
+        "//     " RULE_FILE "   (root, 0644; read at once)\n"
         "polkit.addRule(function(action, subject) {\n"
         "    if (action.id != \"org.freedesktop.systemd1.manage-units\" || subject.user != ");
     add_string(text, user);
@@ -107,4 +108,9 @@ sa_error_t *sa_os_service_rule(sa_buf_t *text, const apr_array_header_t *names, 
         "    return polkit.Result.YES;\n"
         "});\n");
     return text->overflowed ? sa_error(SA_ERR_LIMIT, NULL, "the rule is longer than fits") : SA_OK;
+}
+
+const char *sa_os_service_rule_file(void)
+{
+    return RULE_FILE;
 }

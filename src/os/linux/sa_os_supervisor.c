@@ -29,6 +29,7 @@
 
 #define ORDER_TERMINATE 'T'
 #define ORDER_KILL 'K'
+#define ORDER_HANG_UP 'H'
 
 #define PROCESSES_MAX 65536     /* looked at; the kernel's default for most PIDs is half of it */
 #define STOP_TURNS 5
@@ -304,6 +305,9 @@ static bool obey(watch_t *watch)
         signal_all(watch, SIGTERM);
         signal_all(watch, SIGCONT);
     }
+    if (got > 0 && order == ORDER_HANG_UP && !watch->main_ended) {
+        kill(watch->main, SIGHUP);
+    }
     if (got > 0 && order == ORDER_KILL) {
         kill_all(watch);
     }
@@ -463,6 +467,11 @@ void sa_os__supervisor_terminate(const sa_os__supervisor_t *supervisor)
 void sa_os__supervisor_kill(const sa_os__supervisor_t *supervisor)
 {
     order(supervisor, ORDER_KILL);
+}
+
+void sa_os__supervisor_hang_up(const sa_os__supervisor_t *supervisor)
+{
+    order(supervisor, ORDER_HANG_UP);
 }
 
 bool sa_os__supervisor_report(sa_os__report_t *made, bool *ended,

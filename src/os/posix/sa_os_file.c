@@ -137,11 +137,23 @@ sa_error_t *sa_os_file_read(const char **data, size_t *length, const char *path,
     return err;
 }
 
+/* Beside root and ourselves; root: nobody. */
+static uid_t trusted_owner;
+
+void sa_os_file_trust_owner(const char *path)
+{
+    struct stat info;
+
+    if (geteuid() == 0 && stat(path, &info) == 0) {
+        trusted_owner = info.st_uid;
+    }
+}
+
 static sa_error_t *check_secret(const struct stat *info, const char *path)
 {
     unsigned mode = (unsigned)(info->st_mode & 07777);
 
-    if (info->st_uid != 0 && info->st_uid != geteuid()) {
+    if (info->st_uid != 0 && info->st_uid != geteuid() && info->st_uid != trusted_owner) {
         return sa_error(SA_ERR_FILE_UNSAFE, NULL,
                         "%s belongs to user %lu, who can change it; chown it to root or to the "
                         "agent's user (%lu)",
@@ -247,32 +259,42 @@ static sa_error_t *write_all(int fd, const char *data, size_t length, const char
             return cannot(errno, "write", path);
         }
     }
-    if (fsync(fd) != 0) {
-        return cannot(errno, "flush", path);
-    }
     return SA_OK;
 }
 
-/* Make the file NAME in DIRECTORY with DATA, on the disk. */
-static sa_error_t *write_new(int directory, const char *name, const void *data, size_t length,
-                             const char *path)
+/* Of a file that is put in the place of another. */
+typedef struct replacement_t {
+    const char *path;
+    const void *data;
+    size_t length;
+    mode_t mode;
+    bool durable;               /* on the disk before it takes the place */
+} replacement_t;
+
+/* Make the file NAME in DIRECTORY. */
+static sa_error_t *write_new(int directory, const char *name, const replacement_t *new)
 {
     int fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                     S_IRUSR | S_IWUSR);
     sa_error_t *err;
 
     if (fd < 0) {
-        return cannot(errno, "create a file to replace", path);
+        return cannot(errno, "create a file to replace", new->path);
     }
-    err = write_all(fd, data, length, path);
+    err = write_all(fd, new->data, new->length, new->path);
+    if (!err && new->mode != (S_IRUSR | S_IWUSR) && fchmod(fd, new->mode) != 0) {
+        err = cannot(errno, "set the mode of", new->path);
+    }
+    if (!err && new->durable && fsync(fd) != 0) {
+        err = cannot(errno, "flush", new->path);
+    }
     if (close(fd) != 0 && !err) {
-        err = cannot(errno, "close", path);     /* NFS and quotas say it only here */
+        err = cannot(errno, "close", new->path);    /* NFS and quotas say it only here */
     }
     return err;
 }
 
-static sa_error_t *replace(int directory, const char *name, const void *data, size_t length,
-                           const char *path)
+static sa_error_t *replace(int directory, const char *name, const replacement_t *new)
 {
     char random[RANDOM_LENGTH + 1];
     char temporary[RANDOM_LENGTH + 32];
@@ -280,37 +302,52 @@ static sa_error_t *replace(int directory, const char *name, const void *data, si
 
     sa_random_text(random, RANDOM_LENGTH);
     snprintf(temporary, sizeof(temporary), ".stone-age-%s.tmp", random);
-    err = write_new(directory, temporary, data, length, path);
+    err = write_new(directory, temporary, new);
     if (!err && renameat(directory, temporary, directory, name) != 0) {
-        err = cannot(errno, "replace", path);
+        err = cannot(errno, "replace", new->path);
     }
     if (err) {
         unlinkat(directory, temporary, 0);
         return err;
     }
     /* Some file systems cannot do this, and say EINVAL. */
-    if (fsync(directory) != 0 && errno != EINVAL) {
-        return cannot(errno, "flush the directory of", path);
+    if (new->durable && fsync(directory) != 0 && errno != EINVAL) {
+        return cannot(errno, "flush the directory of", new->path);
     }
     return SA_OK;
 }
 
-sa_error_t *sa_os_file_write_private(const char *path, const void *data, size_t length,
-                                     apr_pool_t *scratch_pool)
+static sa_error_t *write_file(const replacement_t *new, apr_pool_t *scratch_pool)
 {
     const char *directory;
     const char *name;
     sa_error_t *err;
     int fd = -1;
 
-    split(&directory, &name, path, scratch_pool);
+    split(&directory, &name, new->path, scratch_pool);
     SA_TRY(open_private_directory(&fd, directory));
-    err = check_target(fd, name, path);
+    err = check_target(fd, name, new->path);
     if (!err) {
-        err = replace(fd, name, data, length, path);
+        err = replace(fd, name, new);
     }
     close(fd);
     return err;
+}
+
+sa_error_t *sa_os_file_write_private(const char *path, const void *data, size_t length,
+                                     apr_pool_t *scratch_pool)
+{
+    const replacement_t new = {path, data, length, S_IRUSR | S_IWUSR, true};
+
+    return write_file(&new, scratch_pool);
+}
+
+sa_error_t *sa_os_file_write_public(const char *path, const void *data, size_t length,
+                                    apr_pool_t *scratch_pool)
+{
+    const replacement_t new = {path, data, length, S_IRUSR | S_IWUSR | S_IRGRP, false};
+
+    return write_file(&new, scratch_pool);
 }
 
 static sa_error_t *make_directory(const char *path, mode_t mode)
