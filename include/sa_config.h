@@ -97,6 +97,9 @@ typedef struct sa_config_t {
 typedef enum sa_auth_type_t {
     SA_AUTH_CREDS, SA_AUTH_TOKEN, SA_AUTH_USERPASS, SA_AUTH_NKEY, SA_AUTH_NONE, SA_AUTH_PLATFORM
 } sa_auth_type_t;
+typedef enum sa_nebula_mode_t {
+    SA_NEBULA_SERVICE, SA_NEBULA_SUPERVISE, SA_NEBULA_FILES
+} sa_nebula_mode_t;
 typedef enum sa_metrics_source_t { SA_METRICS_BUILTIN, SA_METRICS_EXPORTER } sa_metrics_source_t;
 typedef enum sa_log_format_choice_t {
     SA_FORMAT_AUTO, SA_FORMAT_TEXT, SA_FORMAT_JSON
@@ -113,6 +116,7 @@ typedef struct sa_complaint_t {
     const char *file;       /* or "--set" */
     int line;               /* from 1; 0: none */
     bool warning;           /* the configuration is valid all the same */
+    bool missing;           /* what must be said is not there yet; what is there may be right */
     const char *text;       /* "path: what, and the range"; never a secret's value */
 } sa_complaint_t;
 

@@ -51,7 +51,8 @@ typedef enum sa_option_room_t {
     SA_ROOM_OUTBOX = 4,
     SA_ROOM_TASK = 8,
     SA_ROOM_COMMAND = 16,
-    SA_ROOM_IDENTITY = 32
+    SA_ROOM_IDENTITY = 32,
+    SA_ROOM_MESH = 64
 } sa_option_room_t;
 
 /* Columns of a row, all but the first three optional and named. */

@@ -1,6 +1,9 @@
-/* Documentation from the tables: the example file, agent.yaml(5), events.md.
+/* Documentation from the tables: the example file, agent.yaml(5), stone-age-agent(8), events.md.
  *
- *     gen_docs example|man|events STATEDIR RUNDIR CONFDIR
+ *     gen_docs example|man|command|events STATEDIR RUNDIR CONFDIR
+ *
+ * For command a template comes on standard input, with the marks @SYNOPSIS@, @SUBCOMMANDS@ and
+ * @OPTIONS@ on lines of their own.
  *
  * Built for and run on the build machine: standard C and our tables only. */
 #include <stdbool.h>
@@ -1206,6 +1209,216 @@ static void print_man(void)
     print_man_end();
 }
 
+/* ---- stone-age-agent(8) -------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    const char *options;            /* ids, separated by blanks; "-" in front: no others */
+    const char *man;
+} subcommands[] = {
+#define SA_SUBCOMMAND(name_, function_, options_, doc_, man_) {name_, options_, man_},
+#define SA_CLI_OPTION(id_, letter_, argument_, doc_, man_)
+#include "sa_subcommands.def"
+#undef SA_SUBCOMMAND
+#undef SA_CLI_OPTION
+};
+
+static const struct {
+    const char *id;
+    int letter;
+    const char *argument;
+    const char *man;
+} cli_options[] = {
+#define SA_SUBCOMMAND(name_, function_, options_, doc_, man_)
+#define SA_CLI_OPTION(id_, letter_, argument_, doc_, man_) {#id_, letter_, argument_, man_},
+#include "sa_subcommands.def"
+#undef SA_SUBCOMMAND
+#undef SA_CLI_OPTION
+};
+
+/* "FILE", or "KEY Ns = Ns Ar VALUE" */
+static void print_cli_argument(const char *argument)
+{
+    const char *equals = strchr(argument, '=');
+
+    if (equals) {
+        printf(" Ar %.*s Ns = Ns Ar %s", (int)(equals - argument), argument, equals + 1);
+    } else if (argument[0]) {
+        printf(" Ar %s", argument);
+    }
+}
+
+static void print_synopsis_option(const char *id, size_t length)
+{
+    for (size_t i = 0; i < COUNT(cli_options); i++) {
+        if (strlen(cli_options[i].id) == length && strncmp(cli_options[i].id, id, length) == 0) {
+            if (cli_options[i].letter) {
+                printf(".Op Fl %c", cli_options[i].letter);
+            } else {
+                printf(".Op Fl \\-%s", cli_options[i].id);
+            }
+            print_cli_argument(cli_options[i].argument);
+            printf("\n");
+        }
+    }
+}
+
+static void print_synopsis(void)
+{
+    for (size_t i = 0; i < COUNT(subcommands); i++) {
+        const char *at = subcommands[i].options;
+
+        printf(".Nm\n.Cm %s\n", subcommands[i].name);
+        if (at[0] != '-') {
+            print_synopsis_option("config", 6);
+            print_synopsis_option("set", 3);
+        }
+        while (*at) {
+            size_t length = strcspn(at, " ");
+
+            print_synopsis_option(at, length);
+            at += length;
+            at += strspn(at, " ");
+        }
+    }
+}
+
+static void print_subcommands(void)
+{
+    printf(".Bl -tag -width Ds\n");
+    for (size_t i = 0; i < COUNT(subcommands); i++) {
+        printf(".It Cm %s\n%s", subcommands[i].name, subcommands[i].man);
+    }
+    printf(".El\n");
+}
+
+static void print_cli_options(void)
+{
+    printf(".Bl -tag -width Ds\n");
+    for (size_t i = 0; i < COUNT(cli_options); i++) {
+        if (cli_options[i].letter) {
+            printf(".It Fl %c , \\-%s", cli_options[i].letter, cli_options[i].id);
+        } else {
+            printf(".It Fl \\-%s", cli_options[i].id);
+        }
+        print_cli_argument(cli_options[i].argument);
+        printf("\n%s", cli_options[i].man);
+    }
+    printf(".El\n");
+}
+
+static void print_command(void)
+{
+    char line[1024];
+
+    while (fgets(line, (int)sizeof(line), stdin)) {
+        if (strcmp(line, "@SYNOPSIS@\n") == 0) {
+            print_synopsis();
+        } else if (strcmp(line, "@SUBCOMMANDS@\n") == 0) {
+            print_subcommands();
+        } else if (strcmp(line, "@OPTIONS@\n") == 0) {
+            print_cli_options();
+        } else {
+            fputs(line, stdout);
+        }
+    }
+}
+
+/* ---- the completion of bash -------------------------------------------------------------- */
+
+/* What the shell does with the tables; the words before it are variables of its own. */
+static const char completion_code[] =
+    "_stone_age_agent()\n"
+    "{\n"
+    "    local cur prev words cword word command= i commands all keys\n"
+    "    local -A options second\n"
+    "    _init_completion -n = || return\n"
+    "    _stone_age_agent_tables\n"
+    "    case $prev in\n"
+    "    -c|--config) _filedir yaml; return ;;\n"
+    "    -s|--set)\n"
+    "        if [[ $cur != *=* ]]; then\n"
+    "            compopt -o nospace\n"
+    "            COMPREPLY=($(compgen -S = -W \"$keys\" -- \"$cur\"))\n"
+    "        fi\n"
+    "        return ;;\n"
+    "    --user) COMPREPLY=($(compgen -u -- \"$cur\")); return ;;\n"
+    "    --count) return ;;\n"
+    "    esac\n"
+    "    for ((i = 1; i < cword; i++)); do\n"
+    "        word=${words[i]}\n"
+    "        case $word in\n"
+    "        -c|--config|-s|--set|--user|--count) ((i++)) ;;\n"
+    "        -*) ;;\n"
+    "        *) command=\"${command:+$command }$word\" ;;\n"
+    "        esac\n"
+    "    done\n"
+    "    if [[ $cur == -* ]]; then\n"
+    "        COMPREPLY=($(compgen -W \"${options[${command:--}]-$all}\" -- \"$cur\"))\n"
+    "    elif [[ -z $command ]]; then\n"
+    "        COMPREPLY=($(compgen -W \"$commands\" -- \"$cur\"))\n"
+    "    elif [[ -n ${second[$command]-} ]]; then\n"
+    "        COMPREPLY=($(compgen -W \"${second[$command]}\" -- \"$cur\"))\n"
+    "    fi\n"
+    "}\n"
+    "complete -F _stone_age_agent stone-age-agent\n";
+
+static void print_completion_options(const char *ids)
+{
+    if (ids[0] != '-') {
+        printf("--config --set");
+    }
+    for (ids += strspn(ids, "- "); *ids; ids += strspn(ids, " ")) {
+        size_t length = strcspn(ids, " ");
+
+        printf(" --%.*s", (int)length, ids);
+        ids += length;
+    }
+}
+
+/* Every key once, with a blank before it. */
+static void print_completion_keys(void)
+{
+    for (size_t i = 0; i < COUNT(entries); i++) {
+        if (entries[i].kind == ENTRY_OPTION && entries[i].option.type == SA_OPTION_SECRET) {
+            printf(" %s_file %s_env", entries[i].path, entries[i].path);
+        } else if (entries[i].kind == ENTRY_OPTION) {
+            printf(" %s", entries[i].path);
+        }
+    }
+}
+
+static void print_completion(void)
+{
+    printf("# bash(1) completion of stone-age-agent, made from the tables of the program: do not "
+           "change it.\n# shellcheck disable=SC2034,SC2207\n_stone_age_agent_tables()\n{\n"
+           "    commands='");
+    for (size_t i = 0; i < COUNT(subcommands); i++) {
+        printf("%s%.*s", i > 0 ? " " : "", (int)strcspn(subcommands[i].name, " "),
+               subcommands[i].name);
+    }
+    printf("'\n");
+    for (size_t i = 0; i < COUNT(subcommands); i++) {
+        const char *blank = strchr(subcommands[i].name, ' ');
+
+        if (blank) {
+            printf("    second[%.*s]='%s'\n", (int)(blank - subcommands[i].name),
+                   subcommands[i].name, blank + 1);
+        }
+        printf("    options[%s]='", subcommands[i].name);
+        print_completion_options(subcommands[i].options);
+        printf("'\n");
+    }
+    printf("    all='");
+    for (size_t i = 0; i < COUNT(cli_options); i++) {
+        printf("%s--%s", i > 0 ? " " : "", cli_options[i].id);
+    }
+    printf("'\n    keys='");
+    print_completion_keys();
+    printf("'\n}\n\n");
+    fputs(completion_code, stdout);
+}
+
 /* ---- events.md ---------------------------------------------------------------------- */
 
 static void print_cell(const char *text)
@@ -1256,7 +1469,9 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*print)(void);
-    } documents[] = {{"example", print_example}, {"man", print_man}, {"events", print_events}};
+    } documents[] = {{"example", print_example}, {"man", print_man},
+                   {"command", print_command}, {"events", print_events},
+                   {"completion", print_completion}};
 
     if (argc == 5) {
         state_directory = argv[2];
@@ -1269,6 +1484,7 @@ int main(int argc, char **argv)
             }
         }
     }
-    fputs("usage: gen_docs example|man|events STATEDIR RUNDIR CONFDIR\n", stderr);
+    fputs("usage: gen_docs example|man|command|events|completion STATEDIR RUNDIR CONFDIR\n",
+          stderr);
     return EXIT_FAILURE;
 }

@@ -33,11 +33,20 @@ void sa_config__complain(sa_config__loader_t *loader, const sa_config__origin_t 
     numbered->complaint.file = apr_pstrdup(loader->pool, file_of(loader, where));
     numbered->complaint.line = where->line;
     numbered->complaint.warning = warning;
+    numbered->complaint.missing = false;
     va_start(args, format);
     numbered->complaint.text = apr_pvsprintf(loader->pool, format, args);
     va_end(args);
     numbered->source = where->source;
     numbered->number = loader->complaints->nelts;
+}
+
+void sa_config__mark_missing(sa_config__loader_t *loader)
+{
+    if (loader->dropped == 0 && loader->complaints->nelts > 0) {
+        APR_ARRAY_IDX(loader->complaints, loader->complaints->nelts - 1,
+                      sa_config__numbered_t).complaint.missing = true;
+    }
 }
 
 static int by_place(const void *a_, const void *b_)

@@ -495,6 +495,9 @@ static void check_required(sa_config__loader_t *loader, scope_t *scope,
                              "sets it (metadata.agent of the Thing)", row->path);
         } else {
             sa_config__wrong(loader, where, "%s%s is missing", scope->shown, row->path);
+            if (scope->table == &sa_config__main) {
+                sa_config__mark_missing(loader);
+            }
         }
     }
 }

@@ -264,6 +264,8 @@ void sa_config__complain(sa_config__loader_t *loader, const sa_config__origin_t 
     sa_config__complain((loader), (where), false, __VA_ARGS__)
 #define sa_config__doubt(loader, where, ...) \
     sa_config__complain((loader), (where), true, __VA_ARGS__)
+/* The one just made is about what is not there. */
+void sa_config__mark_missing(sa_config__loader_t *loader);
 /* Is there still room for another complaint? */
 bool sa_config__has_room(const sa_config__loader_t *loader);
 /* Sorted by source and line, in LOADER's pool. */

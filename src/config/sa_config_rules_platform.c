@@ -98,7 +98,8 @@ static void check_type(sa_config__loader_t *loader)
     }
     if (loader->config->nebula_enabled) {
         sa_config__doubt(loader, sa_config__origin_of(loader, "nebula.enabled"),
-                         "nebula.enabled: without effect while nats.auth.type is not platform");
+                         "nebula.enabled: nothing is fetched while nats.auth.type is not platform; "
+                         "what lies in nebula.config_file is used");
     }
 }
 

@@ -170,6 +170,7 @@ sa_error_t *sa_config_load(sa_config_t **config, apr_array_header_t **complaints
     } else {
         sa_config__next_source(loader, file);
         complain_of_file(loader, "is missing; name another file with --config FILE");
+        sa_config__mark_missing(loader);
     }
     for (int i = 0; source->sets && i < source->sets->nelts; i++) {
         sa_config__load_set(loader, APR_ARRAY_IDX(source->sets, i, const char *));

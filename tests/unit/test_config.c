@@ -66,6 +66,37 @@ SA_TEST(each_mistake_is_named_with_its_line_and_what_it_must_be)
     RUN_CASES(cases);
 }
 
+/* The unit waits for what is not there yet, and for nothing else. */
+SA_TEST(what_is_only_missing_is_told_from_what_is_wrong)
+{
+    static const struct {
+        const char *text;
+        bool only_missing;
+    } rows[] = {
+        {"", true},
+        {"code: c\n", true},
+        {"nats.urls: [\"nats://h:4222\"]\n", true},
+        {"code: c\nspool: {window: 0}\n", false},
+        {"code: c\nbogus: 1\n", false},
+        {BASE "nats.auth.type: token\n", false},
+        {BASE "tasks: {exporters: [{name: x}]}\n", false},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        apr_array_header_t *complaints;
+        sa_config_t *config;
+        bool only_missing = true;
+
+        sa_error_clear(sa_config__load_memory(&config, &complaints, "t.yaml", rows[i].text,
+                                              strlen(rows[i].text), pool));
+        ck_assert_ptr_null(config);
+        for (int k = 0; k < complaints->nelts; k++) {
+            only_missing = only_missing && APR_ARRAY_IDX(complaints, k, sa_complaint_t).missing;
+        }
+        ck_assert_msg(only_missing == rows[i].only_missing, "%s", rows[i].text);
+    }
+}
+
 SA_TEST(other_words_for_true_and_false_are_refused_by_name)
 {
     static const char *const words[] = {"yes", "no", "on", "off", "True", "FALSE", "y", "1"};
@@ -580,9 +611,9 @@ SA_TEST(reserved_paths_are_accepted_whole_and_remembered)
                                         "nats: {max_reconnects: {x: 1}}\n",
                           pool), "");
     ck_assert_str_eq(sa_config_reserved(config, pool), "sync nebula nats.max_reconnects");
-    ck_assert_str_eq(load(&config, BASE "nebula: {enabled: false, verify_timeout: [x], "
+    ck_assert_str_eq(load(&config, BASE "nebula: {enabled: false, sync_interval: [x], "
                                         "config_file: /n}\n", pool), "");
-    ck_assert_str_eq(sa_config_reserved(config, pool), "nebula.verify_timeout");
+    ck_assert_str_eq(sa_config_reserved(config, pool), "nebula.sync_interval");
     ck_assert_str_eq(config->nebula_config_file, "/n");
     ck_assert_str_eq(load(&config, BASE, pool), "");
     ck_assert_str_eq(sa_config_reserved(config, pool), "");
@@ -672,7 +703,7 @@ SA_TEST(a_reload_names_the_rooms_and_what_needs_a_restart)
         {BASE "location: x\n", SA_ROOM_TASK | SA_ROOM_OUTBOX | SA_ROOM_COMMAND, ""},
         {BASE "subject_prefix: x\ncommands.workers: 5\n", 0, "subject_prefix commands.workers"},
         {BASE "nats.ping_interval: 7s\nspool.window: 3\npaths.state: /x\n",
-         SA_ROOM_LINK | SA_ROOM_OUTBOX | SA_ROOM_COMMAND | SA_ROOM_IDENTITY,
+         SA_ROOM_LINK | SA_ROOM_OUTBOX | SA_ROOM_COMMAND | SA_ROOM_IDENTITY | SA_ROOM_MESH,
          "platform.session_file paths.state"},
         {BASE PLATFORM, SA_ROOM_LINK | SA_ROOM_IDENTITY, ""},
         {BASE "tasks: {exporters: [{name: a, url: 'http://h'}]}\n", SA_ROOM_TASK, ""},
@@ -708,6 +739,7 @@ SA_TEST(a_change_within_an_exporter_is_seen)
 
 SA_TEST_MAIN("config", each_mistake_is_named_with_its_line_and_what_it_must_be,
              the_roads_to_the_bus_have_rules,
+             what_is_only_missing_is_told_from_what_is_wrong,
              other_words_for_true_and_false_are_refused_by_name,
              a_value_of_the_wrong_kind_is_refused, nothing_is_set_twice_within_one_file,
              two_spellings_must_say_the_same,

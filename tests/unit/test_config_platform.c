@@ -138,7 +138,8 @@ SA_TEST(the_type_needs_a_url_and_an_identity)
          "W t.yaml:3: nats.auth.pocketbase.session_file: without effect while nats.auth.type is "
          "not platform"},
         {BASE "nebula.enabled: true\n",
-         "W t.yaml:3: nebula.enabled: without effect while nats.auth.type is not platform"},
+         "W t.yaml:3: nebula.enabled: nothing is fetched while nats.auth.type is not platform; "
+         "what lies in nebula.config_file is used"},
         {LOGIN "nebula.enabled: true\n", ""},
         {TYPE "platform.identity: a@b\nplatform.url: 'https://me:hunter2@p/'\n",
          "t.yaml:5: platform.url: \"https://***@p/\" must not hold a user or password; there are "
