@@ -42,6 +42,7 @@ typedef struct sa_http_request_t {
 typedef struct sa_http_response_t {
     long status;                    /* 0: no answer, see the error */
     apr_interval_time_t retry_after;    /* of a Retry-After header in seconds; 0: none */
+    apr_time_t date;                /* of the server's clock, as its Date header says; 0: none */
     bool untrusted;                 /* no answer: the certificate or the pin are not right */
     const char *content_type;       /* "" when not said */
     const char *data;               /* NUL-terminated; valid during the callback */

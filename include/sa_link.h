@@ -70,6 +70,12 @@ void sa_link_subscribe(sa_link_t *link, const char *subject, bool optional,
 typedef void (*sa_link_refused_fn_t)(void *baton);
 void sa_link_on_refused(sa_link_t *link, sa_link_refused_fn_t fn, void *baton);
 
+/* What was handed to the socket's buffer, as it was published, in the thread that did: for
+ * somebody who looks on.  FN must not wait and not publish. */
+typedef void (*sa_link_publish_fn_t)(void *baton, const char *subject, const char *headers,
+                                     const void *data, size_t length);
+void sa_link_on_publish(sa_link_t *link, sa_link_publish_fn_t fn, void *baton);
+
 /* Connect anew, at once, with the credentials that are in their file now.  What is on its
  * way to the bus is flushed before; an attempt that waits waits no longer.  Any thread. */
 void sa_link_renew(sa_link_t *link);
@@ -88,6 +94,33 @@ sa_error_t *sa_link_check_creds(const char *text, apr_pool_t *scratch_pool) SA_M
  * Blocks; any thread, also beside a running link. */
 sa_error_t *sa_link_try(const sa_config_t *config, const char *creds_file,
                         apr_interval_time_t timeout, apr_pool_t *scratch_pool) SA_MUST_CHECK;
+
+/* The event (sa_event_t of sa_log.h) that TROUBLE (sa_http_trouble_t of sa_http_conn.h) on the way
+ * to a server is. */
+int sa_link_trouble_event(int trouble);
+
+/* What a server shows in its TLS handshake, and what a connection of ours would say to it. */
+typedef struct sa_link_certificate_t {
+    bool shown;                 /* all but the last two are known */
+    bool trusted;
+    char subject[128];
+    char issuer[128];
+    apr_time_t begins;          /* of its own certificate */
+    apr_time_t ends;
+    apr_time_t chain_ends;      /* the earliest end in the chain, as far as it was seen */
+    char chain_ends_of[128];
+    int event;                  /* sa_event_t of sa_log.h: why not; SA_EVENT_END: trusted */
+    char reason[256];
+} sa_link_certificate_t;
+/* Shake hands with HOST on SOCKET, which is connected and where TLS is to begin, as CONFIG
+ * (nats.tls) wants it, and no more: no client certificate is shown, nothing is sent.  SOCKET stays
+ * the caller's to close.  Errors are those of this machine (a ca_file that cannot be read);
+ * what the server does wrong is in *CERTIFICATE.  Blocks for TIMEOUT at most; any thread. */
+struct apr_socket_t;
+sa_error_t *sa_link_certificate(sa_link_certificate_t *certificate, const sa_config_t *config,
+                                const char *host, struct apr_socket_t *socket,
+                                apr_interval_time_t timeout,
+                                apr_pool_t *scratch_pool) SA_MUST_CHECK;
 
 /* Make an NKey of a user: its seed into the file PATH, private, which must not be there
  * yet; its public key (U...) into PUBLIC_KEY. */

@@ -225,6 +225,20 @@ static void take_proxy_header(sa_http__transfer_t *transfer, const char *line, s
     }
 }
 
+static void take_date(sa_http__transfer_t *transfer, const char *line, size_t length)
+{
+    const char *value = header_value(&length, line, "date:");
+    char text[64];
+    time_t date;
+
+    if (value && length < sizeof(text)) {
+        memcpy(text, value, length);
+        text[length] = '\0';
+        date = curl_getdate(text, NULL);
+        transfer->date = date > 0 ? apr_time_from_sec((apr_time_t)date) : 0;
+    }
+}
+
 /* Every header line of every answer, "100 Continue" included. */
 size_t sa_http__take_header(char *data, size_t size, size_t count, void *baton)
 {
@@ -245,6 +259,7 @@ size_t sa_http__take_header(char *data, size_t size, size_t count, void *baton)
         return 0;
     }
     take_retry_after(transfer, data, length);
+    take_date(transfer, data, length);
     if (is_status_line(data, length)) {
         transfer->in_head = true;
         transfer->retry_after = 0;      /* of the last answer only */
@@ -301,6 +316,7 @@ static void finish(sa_http__transfer_t *transfer, CURLcode code)
     curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &type);
     curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &duration);
     response.retry_after = transfer->retry_after;
+    response.date = transfer->date;
     response.untrusted = sa_http__is_untrusted(transfer, code);
     response.duration = (apr_interval_time_t)duration;
     if (type) {

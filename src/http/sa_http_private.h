@@ -42,6 +42,7 @@ struct sa_http__transfer_t {
     sa_buf_t body;
     size_t header_bytes;
     apr_interval_time_t retry_after;
+    apr_time_t date;
     bool too_large;                 /* the body */
     bool headers_too_large;
     bool unknown_coding;

@@ -240,6 +240,12 @@ bool sa_http__is_excepted(const char *except, const char *host, apr_pool_t *pool
 
 /* ---- for libcurl ------------------------------------------------------------------------- */
 
+bool sa_http_proxy_serves(const sa_http_proxy_t *proxy, const char *host,
+                          apr_pool_t *scratch_pool)
+{
+    return proxy->url && !sa_http__is_excepted(proxy->except, host, scratch_pool);
+}
+
 const sa_http_proxy_t *sa_http__proxy_for(const sa_http_request_t *request, const char *host,
                                           apr_pool_t *pool)
 {
@@ -247,7 +253,7 @@ const sa_http_proxy_t *sa_http__proxy_for(const sa_http_request_t *request, cons
 
     sa_http_proxy_t *copy;
 
-    if (!proxy || !proxy->url || sa_http__is_excepted(proxy->except, host, pool)) {
+    if (!proxy || !sa_http_proxy_serves(proxy, host, pool)) {
         return NULL;
     }
     copy = apr_pcalloc(pool, sizeof(*copy));

@@ -118,6 +118,13 @@ void sa_link_on_refused(sa_link_t *link, sa_link_refused_fn_t fn, void *baton)
     link->refused_baton = baton;
 }
 
+void sa_link_on_publish(sa_link_t *link, sa_link_publish_fn_t fn, void *baton)
+{
+    SA_ASSERT(!link->thread);
+    link->published = fn;
+    link->published_baton = baton;
+}
+
 void sa_link_renew(sa_link_t *link)
 {
     sa_os_mutex_lock(link->mutex);
@@ -368,6 +375,7 @@ static void begin(sa_link_t *link, sa_link__conn_t *conn)
     natsConnection_GetConnectedServerId(conn->nc, id, sizeof(id));
     sa_stats_set_text(SA_STAT_TEXT_link_url, conn->url->text);
     sa_stats_set_text(SA_STAT_TEXT_link_server_id, id);
+    sa_stats_set_text(SA_STAT_TEXT_link_tls, conn->tls ? "TLS" : "in the clear");
     sa_stats_set_text(SA_STAT_TEXT_link_error, NULL);
     sa_stats_add(SA_STAT_link_connects, 1);
     sa_stats_set(SA_STAT_link_connected, 1);

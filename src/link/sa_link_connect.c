@@ -184,6 +184,7 @@ static natsOptions *make_options(sa_link__failure_t *failure, sa_link__conn_t *c
         return NULL;
     }
     apr_pool_cleanup_register(pool, options, drop_options, apr_pool_cleanup_null);
+    conn->tls = wants_tls(conn, road) || (conn->url->ws && conn->url->tls);
     if (!sa_link__auth_read(auth, failure, settings, conn->url, pool)
         || !apply_tls(options, failure, conn, road, pool)) {
         return NULL;

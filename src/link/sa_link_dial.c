@@ -28,7 +28,7 @@
 
 /* ---- what the http room reports ------------------------------------------------ */
 
-static void fail_report(sa_link__failure_t *failure, const sa_http_conn_report_t *report)
+int sa_link_trouble_event(int trouble)
 {
     static const sa_event_t events[] = {
         [SA_HTTP_TROUBLE_OTHER] = SA_EVENT_link_unreachable,
@@ -46,12 +46,18 @@ static void fail_report(sa_link__failure_t *failure, const sa_http_conn_report_t
         [SA_HTTP_TROUBLE_TLS] = SA_EVENT_link_tls_failed,
     };
 
+    return events[trouble];
+}
+
+static void fail_report(sa_link__failure_t *failure, const sa_http_conn_report_t *report)
+{
     if (report->trouble == SA_HTTP_TROUBLE_TLS) {
         sa_link__tls_fail(failure, report->verdict.fault, report->verdict.words);
     } else if (report->trouble == SA_HTTP_TROUBLE_PROXY_TLS && report->verdict.words[0]) {
         sa_link__fail(failure, SA_EVENT_link_proxy_tls, "%s", report->verdict.words);
     } else {
-        sa_link__fail(failure, events[report->trouble], "%s", report->words);
+        sa_link__fail(failure, (sa_event_t)sa_link_trouble_event(report->trouble), "%s",
+                      report->words);
     }
 }
 

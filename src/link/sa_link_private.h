@@ -133,6 +133,7 @@ typedef struct sa_link__conn_t {
     apr_sockaddr_t *local;          /* our address on the way to the server, or NULL */
     bool tls_verify;                /* the server wants a client certificate */
     apr_int64_t max_payload;
+    bool tls;
     apr_interval_time_t since;
     apr_interval_time_t ahead;      /* the wall clock of the monotonic one, at the last look */
     bool set_back;                  /* the wall clock was: no test of a silent connection comes */
@@ -160,6 +161,8 @@ struct sa_link_t {
     void *second_ack_baton;
     sa_link_refused_fn_t refused;
     void *refused_baton;
+    sa_link_publish_fn_t published;
+    void *published_baton;
     const char *thread_name;            /* of whoever connects */
     char inbox[sizeof("_INBOX.") + SA_LINK_INBOX_RANDOM];
     sa_link__subscription_t subs[SA_LINK_SUBSCRIPTIONS];
@@ -261,6 +264,7 @@ bool sa_link__tls_apply(natsOptions *options, sa_link__failure_t *failure,
 /* What this thread's last handshake found wrong with the server's certificate;
  * false: nothing. */
 bool sa_link__tls_verdict(sa_link__failure_t *failure);
+sa_event_t sa_link__tls_event(sa_http_tls_fault_t fault);
 /* The event of a FAULT, with its words. */
 void sa_link__tls_fail(sa_link__failure_t *failure, sa_http_tls_fault_t fault, const char *words);
 /* Is the private key of SETTINGS a file that nobody else can read (or is there none)? */

@@ -254,6 +254,10 @@ static sa_error_t *publish(sa_link_t *link, const outgoing_t *out)
     }
     err = send_checked(link, msg, out);
     natsMsg_Destroy(msg);
+    if (!err && link->published) {
+        link->published(link->published_baton, out->subject, out->headers, out->data,
+                        out->length);
+    }
     return err;
 }
 

@@ -292,11 +292,14 @@ static size_t down_room(relay_t *relay)
     return relay->server_over || relay->raw < relay->end || room < LEAST_ROOM ? 0 : room;
 }
 
-/* Receive once.  false: there was nothing. */
+/* Receive once.  false: there was nothing.  libcurl takes 16 KiB at a time, which is a record of
+ * TLS; a bare socket has more. */
 static bool receive(relay_t *relay, size_t room)
 {
+    char *place = relay->down + relay->end;
     size_t length = room;
-    apr_status_t status = sa_http_conn_receive(relay->conn, relay->down + relay->end, &length);
+    apr_status_t status = relay->bare ? apr_socket_recv(relay->watch.desc.s, place, &length)
+                                      : sa_http_conn_receive(relay->conn, place, &length);
 
     if (status == APR_SUCCESS && length > 0) {
         relay->end += length;
@@ -651,6 +654,7 @@ sa_link__relay_t *sa_link__relay_create(sa_http_conn_t *conn, bool websocket, co
     relay->end = early_length;
     sa_link__frames_init(&relay->frames);
     sa_link__watch(&relay->watch, conn, pool);
+    apr_socket_timeout_set(relay->watch.desc.s, 0);
     return relay;
 }
 

@@ -43,7 +43,7 @@ static sa_http_tls_judge_t *current_judge(void)
     return value;
 }
 
-void sa_link__tls_fail(sa_link__failure_t *failure, sa_http_tls_fault_t fault, const char *words)
+sa_event_t sa_link__tls_event(sa_http_tls_fault_t fault)
 {
     static const sa_event_t events[] = {
         [SA_HTTP_TLS_NONE] = SA_EVENT_link_tls_failed,
@@ -59,7 +59,12 @@ void sa_link__tls_fail(sa_link__failure_t *failure, sa_http_tls_fault_t fault, c
         [SA_HTTP_TLS_OTHER] = SA_EVENT_link_tls_failed,
     };
 
-    sa_link__fail(failure, events[fault], "%s", words);
+    return events[fault];
+}
+
+void sa_link__tls_fail(sa_link__failure_t *failure, sa_http_tls_fault_t fault, const char *words)
+{
+    sa_link__fail(failure, sa_link__tls_event(fault), "%s", words);
 }
 
 /* Called for each certificate, the server's own (depth 0) last. */

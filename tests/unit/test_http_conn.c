@@ -306,12 +306,12 @@ static void assert_bounded(const sa_http_request_t *request_, const char *words,
     request.timeout = SHORT;
     outcome = open_request(&request, pool);
     assert_trouble(&outcome, SA_HTTP_TROUBLE_TIMEOUT, words);
-    ck_assert_msg(outcome.time >= SHORT - 20000 && outcome.time < SHORT + apr_time_from_sec(1),
+    ck_assert_msg(outcome.time >= SHORT - 20000 && outcome.time < SHORT + apr_time_from_sec(10),
                   "%d us", (int)outcome.time);
     request.timeout = apr_time_from_sec(20);
     outcome = open_with(&request, stop_later, &asked, pool);
     assert_trouble(&outcome, SA_HTTP_TROUBLE_INTERRUPTED, "broken off");
-    ck_assert_msg(outcome.time < apr_time_from_sec(1), "%d us", (int)outcome.time);
+    ck_assert_msg(outcome.time < apr_time_from_sec(10), "%d us", (int)outcome.time);
 }
 
 SA_TEST(a_server_that_says_nothing_under_tls_is_left)
