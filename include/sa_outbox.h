@@ -32,6 +32,11 @@ sa_error_t *sa_outbox_create(sa_outbox_t **outbox, struct sa_link_t *link,
 typedef void (*sa_outbox_edge_fn_t)(void *baton, bool up);
 void sa_outbox_on_edge(sa_outbox_t *outbox, sa_outbox_edge_fn_t fn, void *baton);
 
+/* It has done something, and is about to wait; in the outbox's thread.  At most one; before the
+ * start.  FN must only take note. */
+typedef void (*sa_outbox_turn_fn_t)(void *baton);
+void sa_outbox_on_turn(sa_outbox_t *outbox, sa_outbox_turn_fn_t fn, void *baton);
+
 /* Open the spool below paths.state and start the thread. */
 sa_error_t *sa_outbox_start(sa_outbox_t *outbox, const sa_config_t *config) SA_MUST_CHECK;
 /* Take over new settings. */

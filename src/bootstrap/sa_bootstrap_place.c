@@ -11,6 +11,7 @@
 
 #include "sa_os_file.h"
 #include "sa_pool.h"
+#include "sa_stats.h"
 #include "sa_time.h"
 
 /* The platform's own limits (10,000 and 50,000 characters), with room. */
@@ -281,5 +282,6 @@ bool sa_bootstrap__place_nebula(sa_bootstrap__visit_t *visit)
     }
     session->nebula_revision = document.new_revision ? document.new_revision
                                                      : session->nebula_revision;
+    sa_stats_set_text(SA_STAT_TEXT_mesh_revision, session->nebula_revision);
     return true;
 }

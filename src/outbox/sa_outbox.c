@@ -142,9 +142,11 @@ size_t sa_outbox_max_payload(sa_outbox_t *outbox)
 static void send_now(sa_outbox_t *outbox, const sa_report_t *report)
 {
     const char *subject = apr_pstrcat(report->pool, outbox->subject_prefix, report->name, NULL);
+    apr_interval_time_t asked_at = sa_time_mono();
     sa_error_t *err = sa_link_probe(outbox->link, PROBE_TIMEOUT);
 
     if (!err) {
+        sa_stats_set(SA_STAT_link_rtt_us, (apr_uint64_t)(sa_time_mono() - asked_at));
         err = sa_link_publish(outbox->link, subject, report->headers, report->data,
                               report->length);
     }
@@ -404,6 +406,9 @@ static void run(void *baton)
             }
             due = due < stop_by ? due : stop_by;
         }
+        if (outbox->turn_fn) {
+            outbox->turn_fn(outbox->turn_baton);
+        }
         wait_for_reports(outbox, due);
     }
     if (!sa_spool_is_open(outbox->durable.spool)) {
@@ -437,6 +442,12 @@ void sa_outbox_on_edge(sa_outbox_t *outbox, sa_outbox_edge_fn_t fn, void *baton)
 {
     outbox->edge_fn = fn;
     outbox->edge_baton = baton;
+}
+
+void sa_outbox_on_turn(sa_outbox_t *outbox, sa_outbox_turn_fn_t fn, void *baton)
+{
+    outbox->turn_fn = fn;
+    outbox->turn_baton = baton;
 }
 
 sa_error_t *sa_outbox__open(sa_outbox_t *outbox, const sa_config_t *config)

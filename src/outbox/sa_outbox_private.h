@@ -187,6 +187,8 @@ struct sa_outbox_t {
 
     const char *code;
     const char *subject_prefix;     /* "{prefix}.{code}." */
+    sa_outbox_turn_fn_t turn_fn;
+    void *turn_baton;
     sa_outbox_edge_fn_t edge_fn;
     void *edge_baton;
     bool up;
