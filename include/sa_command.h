@@ -33,6 +33,24 @@ typedef sa_error_t *(*sa_commands_rotate_fn_t)(void *baton, bool *changed);
 typedef void (*sa_commands_renew_fn_t)(void *baton);
 void sa_commands_on_rotate(sa_commands_t *commands, sa_commands_rotate_fn_t rotate,
                            sa_commands_renew_fn_t renew, void *baton);
+/* Who adds the member `checks` to HEALTH, in the dispatcher's thread, at once: at most LIMIT
+ * bytes.  Before the start; without it there is none. */
+struct cJSON;
+typedef void (*sa_commands_checks_fn_t)(void *baton, struct cJSON *health, size_t limit);
+void sa_commands_on_checks(sa_commands_t *commands, sa_commands_checks_fn_t fn, void *baton);
+/* A command has begun or ended to run; in a worker's thread.  Before the start. */
+typedef void (*sa_commands_change_fn_t)(void *baton);
+void sa_commands_on_change(sa_commands_t *commands, sa_commands_change_fn_t fn, void *baton);
+/* Call FN for each command that runs now, MOST at most, with its name, its id, and for how long;
+ * returns how many run.  FN must only copy.  Any thread. */
+typedef void (*sa_commands_running_fn_t)(void *baton, const char *name, const char *id,
+                                         apr_interval_time_t since);
+int sa_commands_running(sa_commands_t *commands, int most, sa_commands_running_fn_t fn,
+                        void *baton);
+/* How to have the overlay's configuration fetched and tried anew, or (RESTART) Nebula restarted;
+ * in a worker's thread, before the start.  It answers at once and acts later. */
+typedef sa_error_t *(*sa_commands_nebula_fn_t)(void *baton, bool restart);
+void sa_commands_on_nebula(sa_commands_t *commands, sa_commands_nebula_fn_t nebula, void *baton);
 sa_error_t *sa_commands_start(sa_commands_t *commands) SA_MUST_CHECK;
 /* Take over new settings. */
 void sa_commands_reload(sa_commands_t *commands, const sa_config_t *config);

@@ -48,6 +48,8 @@ static const sa_command_row_t table[] = {
       .doc = "Start, stop, restart or reload an allowed service, or say how it is." },
     { .name = "rotate_creds", .run = sa_command__rotate_creds, .flags = SA_COMMAND_ANY_BODY,
       .doc = "Have the platform make new credentials, and use them." },
+    { .name = "nebula", .run = sa_command__nebula, .told = { "action" },
+      .doc = "Fetch and try the overlay's configuration anew, or restart Nebula." },
     { .name = "cancel", .run = sa_command__cancel, .flags = SA_COMMAND_QUICK,
       .doc = "End a request of one's own." },
 };
@@ -105,17 +107,21 @@ static apr_array_header_t *list_commands(const sa_config_t *config, apr_pool_t *
 /* Our own files, which no command may show or run. */
 static apr_array_header_t *list_own_paths(const sa_config_t *config, apr_pool_t *pool)
 {
+    static const char *const beside_nebula[] = {".good", ".bad", ".new", ".check", ".reached"};
     apr_array_header_t *paths = sa_config_files(config, pool);
     const char *const single[] = {
         config->paths_state, config->paths_runtime, config->log_file, config->audit_file,
         config->nats_creds_file, config->nats_nkey_file, config->nats_tls_key_file,
         config->nats_ws_headers_file,
-        config->platform_session_file, config->nebula_config_file,
+        config->platform_session_file, config->nebula_config_file, config->nebula_folder,
         sa_os_path_config(pool), sa_os_path_go_config(), sa_os_path_credentials(pool)
     };
 
     for (size_t i = 0; i < sizeof(single) / sizeof(single[0]); i++) {
         add_text(paths, single[i] && *single[i], single[i]);
+    }
+    for (size_t i = 0; i < sizeof(beside_nebula) / sizeof(beside_nebula[0]); i++) {
+        add_text(paths, true, apr_pstrcat(pool, config->nebula_folder, beside_nebula[i], NULL));
     }
     for (int i = 0; i < config->exporters->nelts; i++) {
         const char *key = APR_ARRAY_IDX(config->exporters, i, sa_exporter_config_t).key_file;
@@ -220,14 +226,23 @@ void sa_command__release_settings(sa_command_settings_t *settings)
 
 /* The way to end a call is made before there is one: where it cannot be made (too many
  * open files), the call is told so and does not run. */
+static void say_change(sa_commands_t *commands)
+{
+    if (commands->change) {
+        commands->change(commands->change_baton);
+    }
+}
+
 static void work_one(sa_commands_t *commands, sa_call_t *call, sa_error_t *err)
 {
+    say_change(commands);
     if (err) {
         sa_command__call_refuse(call, err);
     } else {
         sa_command__call_run(call);
     }
     sa_command__lanes_done(commands->lanes, call);
+    say_change(commands);
     sa_command__call_end(call);
 }
 
@@ -529,6 +544,30 @@ void sa_commands_on_rotate(sa_commands_t *commands, sa_commands_rotate_fn_t rota
     commands->rotate = rotate;
     commands->renew = renew;
     commands->rotate_baton = baton;
+}
+
+void sa_commands_on_checks(sa_commands_t *commands, sa_commands_checks_fn_t fn, void *baton)
+{
+    commands->checks = fn;
+    commands->checks_baton = baton;
+}
+
+void sa_commands_on_change(sa_commands_t *commands, sa_commands_change_fn_t fn, void *baton)
+{
+    commands->change = fn;
+    commands->change_baton = baton;
+}
+
+int sa_commands_running(sa_commands_t *commands, int most, sa_commands_running_fn_t fn,
+                        void *baton)
+{
+    return sa_command__lanes_running(commands->lanes, most, fn, baton);
+}
+
+void sa_commands_on_nebula(sa_commands_t *commands, sa_commands_nebula_fn_t nebula, void *baton)
+{
+    commands->nebula = nebula;
+    commands->nebula_baton = baton;
 }
 
 sa_error_t *sa_commands_start(sa_commands_t *commands)

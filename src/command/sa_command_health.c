@@ -12,30 +12,6 @@
 /* Of each list of the configuration; a health must fit into a message. */
 #define LIST_BYTES 8192
 
-static void add_stat(cJSON *json, const char *name, sa_stat_t stat)
-{
-    sa_json_add_count(json, name, sa_stats_read(stat));
-}
-
-/* A time that has not come yet is left out. */
-static void add_stat_time(cJSON *json, const char *name, sa_stat_t stat)
-{
-    apr_time_t time = (apr_time_t)sa_stats_read(stat);
-
-    if (time != 0) {
-        sa_json_add_time(json, name, time);
-    }
-}
-
-static void add_stat_text(cJSON *json, const char *name, sa_stat_text_t stat)
-{
-    char text[SA_STAT_TEXT_SIZE];
-
-    if (*sa_stats_text(stat, text)) {
-        cJSON_AddStringToObject(json, name, text);
-    }
-}
-
 static void add_agent(cJSON *json, apr_pool_t *pool)
 {
     cJSON *agent = cJSON_AddObjectToObject(json, "agent");
@@ -48,16 +24,16 @@ static void add_agent(cJSON *json, apr_pool_t *pool)
     sa_json_add_count(agent, "goroutines", self.threads);
     sa_json_add_count(agent, "uptime_seconds",
                       (apr_uint64_t)apr_time_sec(sa_time_mono() - started_at));
-    add_stat(agent, "commands_processed", SA_STAT_commands_processed);
-    add_stat(agent, "commands_errored", SA_STAT_commands_errored);
-    add_stat(agent, "commands_refused", SA_STAT_commands_refused);
-    add_stat(agent, "commands_busy", SA_STAT_commands_busy);
-    add_stat(agent, "commands_stopped", SA_STAT_commands_stopped);
+    sa_json_add_stat(agent, "commands_processed", SA_STAT_commands_processed);
+    sa_json_add_stat(agent, "commands_errored", SA_STAT_commands_errored);
+    sa_json_add_stat(agent, "commands_refused", SA_STAT_commands_refused);
+    sa_json_add_stat(agent, "commands_busy", SA_STAT_commands_busy);
+    sa_json_add_stat(agent, "commands_stopped", SA_STAT_commands_stopped);
     if (sa_stats_read(SA_STAT_audit_failed) != 0) {
         cJSON_AddTrueToObject(agent, "audit_failed");
     }
-    add_stat_text(agent, "last_error", SA_STAT_TEXT_last_error);
-    add_stat_time(agent, "last_error_time", SA_STAT_last_error_at);
+    sa_json_add_stat_text(agent, "last_error", SA_STAT_TEXT_last_error);
+    sa_json_add_stat_time(agent, "last_error_time", SA_STAT_last_error_at);
 }
 
 static void add_nats(cJSON *json)
@@ -66,13 +42,13 @@ static void add_nats(cJSON *json)
     apr_uint64_t connects = sa_stats_read(SA_STAT_link_connects);
 
     cJSON_AddBoolToObject(nats, "connected", sa_stats_read(SA_STAT_link_connected) != 0);
-    add_stat_text(nats, "server_url", SA_STAT_TEXT_link_url);
-    add_stat_text(nats, "server_id", SA_STAT_TEXT_link_server_id);
+    sa_json_add_stat_text(nats, "server_url", SA_STAT_TEXT_link_url);
+    sa_json_add_stat_text(nats, "server_id", SA_STAT_TEXT_link_server_id);
     sa_json_add_count(nats, "reconnects", connects > 0 ? connects - 1 : 0);
-    add_stat(nats, "in_msgs", SA_STAT_link_in_msgs);
-    add_stat(nats, "out_msgs", SA_STAT_link_out_msgs);
-    add_stat(nats, "in_bytes", SA_STAT_link_in_bytes);
-    add_stat(nats, "out_bytes", SA_STAT_link_out_bytes);
+    sa_json_add_stat(nats, "in_msgs", SA_STAT_link_in_msgs);
+    sa_json_add_stat(nats, "out_msgs", SA_STAT_link_out_msgs);
+    sa_json_add_stat(nats, "in_bytes", SA_STAT_link_in_bytes);
+    sa_json_add_stat(nats, "out_bytes", SA_STAT_link_out_bytes);
     cJSON_AddBoolToObject(nats, "jetstream", sa_stats_read(SA_STAT_reports_stored) > 0
                                                  && !sa_stats_read(SA_STAT_stream_missing));
 }
@@ -81,21 +57,21 @@ static void add_tasks(cJSON *json)
 {
     cJSON *tasks = cJSON_AddObjectToObject(json, "tasks");
 
-    add_stat_time(tasks, "last_heartbeat", SA_STAT_last_heartbeat);
-    add_stat_time(tasks, "last_metrics", SA_STAT_last_metrics);
-    add_stat_time(tasks, "last_scrape", SA_STAT_last_scrape);
-    add_stat(tasks, "heartbeat_count", SA_STAT_heartbeat_count);
-    add_stat(tasks, "metrics_count", SA_STAT_metrics_count);
-    add_stat(tasks, "metrics_failures", SA_STAT_metrics_failures);
-    add_stat(tasks, "scrape_count", SA_STAT_scrape_count);
-    add_stat(tasks, "scrape_failures", SA_STAT_scrape_failures);
-    add_stat_time(tasks, "last_service_check", SA_STAT_last_service_check);
-    add_stat(tasks, "service_check_count", SA_STAT_service_check_count);
-    add_stat(tasks, "service_check_failures", SA_STAT_service_check_failures);
-    add_stat(tasks, "service_changes", SA_STAT_service_changes);
-    add_stat_time(tasks, "last_inventory", SA_STAT_last_inventory);
-    add_stat(tasks, "inventory_count", SA_STAT_inventory_count);
-    add_stat(tasks, "inventory_failures", SA_STAT_inventory_failures);
+    sa_json_add_stat_time(tasks, "last_heartbeat", SA_STAT_last_heartbeat);
+    sa_json_add_stat_time(tasks, "last_metrics", SA_STAT_last_metrics);
+    sa_json_add_stat_time(tasks, "last_scrape", SA_STAT_last_scrape);
+    sa_json_add_stat(tasks, "heartbeat_count", SA_STAT_heartbeat_count);
+    sa_json_add_stat(tasks, "metrics_count", SA_STAT_metrics_count);
+    sa_json_add_stat(tasks, "metrics_failures", SA_STAT_metrics_failures);
+    sa_json_add_stat(tasks, "scrape_count", SA_STAT_scrape_count);
+    sa_json_add_stat(tasks, "scrape_failures", SA_STAT_scrape_failures);
+    sa_json_add_stat_time(tasks, "last_service_check", SA_STAT_last_service_check);
+    sa_json_add_stat(tasks, "service_check_count", SA_STAT_service_check_count);
+    sa_json_add_stat(tasks, "service_check_failures", SA_STAT_service_check_failures);
+    sa_json_add_stat(tasks, "service_changes", SA_STAT_service_changes);
+    sa_json_add_stat_time(tasks, "last_inventory", SA_STAT_last_inventory);
+    sa_json_add_stat(tasks, "inventory_count", SA_STAT_inventory_count);
+    sa_json_add_stat(tasks, "inventory_failures", SA_STAT_inventory_failures);
 }
 
 /* Of the platform, where it is asked at all. */
@@ -107,11 +83,48 @@ static void add_platform(cJSON *json, const sa_command_settings_t *settings)
         return;
     }
     platform = cJSON_AddObjectToObject(json, "platform");
-    add_stat_text(platform, "state", SA_STAT_TEXT_identity_state);
-    add_stat_text(platform, "error", SA_STAT_TEXT_identity_error);
-    add_stat_time(platform, "last_sync", SA_STAT_identity_synced_at);
-    add_stat_time(platform, "next_sync", SA_STAT_identity_due_at);
-    add_stat_time(platform, "session_expires", SA_STAT_identity_session_expires);
+    sa_json_add_stat_text(platform, "state", SA_STAT_TEXT_identity_state);
+    sa_json_add_stat_text(platform, "error", SA_STAT_TEXT_identity_error);
+    sa_json_add_stat_time(platform, "last_sync", SA_STAT_identity_synced_at);
+    sa_json_add_stat_time(platform, "next_sync", SA_STAT_identity_due_at);
+    sa_json_add_stat_time(platform, "session_expires", SA_STAT_identity_session_expires);
+}
+
+/* Networks beyond the overlay that are reached through it. */
+static void add_networks(cJSON *nebula)
+{
+    cJSON *networks = cJSON_AddArrayToObject(nebula, "unsafe_networks");
+    char text[SA_STAT_TEXT_SIZE];
+    char *rest = text;
+    char *one;
+
+    sa_stats_text(SA_STAT_TEXT_mesh_routes, text);
+    for (one = apr_strtok(rest, " ", &rest); one; one = apr_strtok(NULL, " ", &rest)) {
+        cJSON_AddItemToArray(networks, cJSON_CreateString(one));
+    }
+}
+
+/* Of the overlay, where it is ours to keep. */
+static void add_nebula(cJSON *json)
+{
+    cJSON *nebula;
+
+    if (!sa_stats_read(SA_STAT_mesh_enabled)) {
+        return;
+    }
+    nebula = cJSON_AddObjectToObject(json, "nebula");
+    cJSON_AddTrueToObject(nebula, "enabled");
+    cJSON_AddBoolToObject(nebula, "running", sa_stats_read(SA_STAT_mesh_running) != 0);
+    cJSON_AddStringToObject(nebula, "source", "platform");
+    sa_json_add_stat_text(nebula, "overlay_ip", SA_STAT_TEXT_mesh_overlay_ip);
+    sa_json_add_stat(nebula, "tunnels", SA_STAT_mesh_tunnels);
+    cJSON_AddBoolToObject(nebula, "lighthouse_up", sa_stats_read(SA_STAT_mesh_lighthouse_up) != 0);
+    sa_json_add_stat_time(nebula, "cert_expires_at", SA_STAT_mesh_cert_expires);
+    sa_json_add_stat_text(nebula, "config_revision", SA_STAT_TEXT_mesh_revision);
+    sa_json_add_stat_time(nebula, "last_sync", SA_STAT_identity_synced_at);
+    cJSON_AddBoolToObject(nebula, "rolled_back", sa_stats_read(SA_STAT_mesh_rolled_back) != 0);
+    add_networks(nebula);
+    sa_json_add_stat_text(nebula, "error", SA_STAT_TEXT_mesh_error);
 }
 
 /* How old the oldest report is; 0 for one from the future: the clock was wrong once. */
@@ -129,23 +142,23 @@ static void add_delivery(cJSON *json)
 {
     cJSON *delivery = cJSON_AddObjectToObject(json, "delivery");
 
-    add_stat(delivery, "accepted", SA_STAT_reports_accepted);
-    add_stat(delivery, "stored", SA_STAT_reports_stored);
+    sa_json_add_stat(delivery, "accepted", SA_STAT_reports_accepted);
+    sa_json_add_stat(delivery, "stored", SA_STAT_reports_stored);
     sa_json_add_rounded(delivery, "accepted_per_second", sa_stats_rate(SA_STAT_reports_accepted));
     sa_json_add_rounded(delivery, "stored_per_second", sa_stats_rate(SA_STAT_reports_stored));
-    add_stat(delivery, "sent", SA_STAT_reports_sent);
-    add_stat(delivery, "duplicate", SA_STAT_reports_duplicate);
-    add_stat(delivery, "refused", SA_STAT_reports_refused);
-    add_stat(delivery, "dropped", SA_STAT_reports_dropped);
-    add_stat(delivery, "quarantined", SA_STAT_reports_quarantined);
-    add_stat(delivery, "waiting", SA_STAT_spool_reports);
-    add_stat(delivery, "waiting_bytes", SA_STAT_spool_bytes);
-    add_stat_time(delivery, "oldest", SA_STAT_spool_oldest_at);
+    sa_json_add_stat(delivery, "sent", SA_STAT_reports_sent);
+    sa_json_add_stat(delivery, "duplicate", SA_STAT_reports_duplicate);
+    sa_json_add_stat(delivery, "refused", SA_STAT_reports_refused);
+    sa_json_add_stat(delivery, "dropped", SA_STAT_reports_dropped);
+    sa_json_add_stat(delivery, "quarantined", SA_STAT_reports_quarantined);
+    sa_json_add_stat(delivery, "waiting", SA_STAT_spool_reports);
+    sa_json_add_stat(delivery, "waiting_bytes", SA_STAT_spool_bytes);
+    sa_json_add_stat_time(delivery, "oldest", SA_STAT_spool_oldest_at);
     add_age(delivery, "oldest_age_seconds", SA_STAT_spool_oldest_at);
-    add_stat(delivery, "doubtful", SA_STAT_reports_doubtful);
-    add_stat(delivery, "found", SA_STAT_reports_found);
-    add_stat(delivery, "unchecked", SA_STAT_reports_unchecked);
-    add_stat_text(delivery, "error", SA_STAT_TEXT_delivery_error);
+    sa_json_add_stat(delivery, "doubtful", SA_STAT_reports_doubtful);
+    sa_json_add_stat(delivery, "found", SA_STAT_reports_found);
+    sa_json_add_stat(delivery, "unchecked", SA_STAT_reports_unchecked);
+    sa_json_add_stat_text(delivery, "error", SA_STAT_TEXT_delivery_error);
 }
 
 /* A list of the configuration's; what does not fit into a health is counted. */
@@ -198,9 +211,14 @@ sa_error_t *sa_command__health(sa_call_t *call)
     add_agent(call->reply, call->pool);
     add_nats(call->reply);
     add_platform(call->reply, call->settings);
+    add_nebula(call->reply);
     add_tasks(call->reply);
     add_delivery(call->reply);
     add_config(call->reply, call->settings, call->pool);
     add_os(call->reply, &call->commands->host);
+    if (call->commands->checks) {
+        call->commands->checks(call->commands->checks_baton, call->reply,
+                               call->reply_limit / 2);
+    }
     return SA_OK;
 }

@@ -10,6 +10,8 @@
 #include <apr_atomic.h>
 #include <apr_strings.h>
 
+#include "sa_time.h"
+
 typedef struct sa_command__lane_t {
     sa_call_t *first;           /* waiting, oldest first */
     sa_call_t *last;
@@ -183,6 +185,23 @@ apr_uint32_t sa_command__lanes_held(sa_command__lanes_t *lanes)
     held = lanes->held;
     sa_os_mutex_unlock(lanes->mutex);
     return held;
+}
+
+int sa_command__lanes_running(sa_command__lanes_t *lanes, int most, sa_commands_running_fn_t fn,
+                              void *baton)
+{
+    apr_interval_time_t now = sa_time_mono();
+    int count = 0;
+
+    sa_os_mutex_lock(lanes->mutex);
+    for (const sa_call_t *call = lanes->live; call; call = call->next_live) {
+        if (call->running && count < most) {
+            fn(baton, call->row->name, call->id, now - call->began_at);
+        }
+        count += call->running;
+    }
+    sa_os_mutex_unlock(lanes->mutex);
+    return count;
 }
 
 static sa_call_t *find_call(sa_command__lanes_t *lanes, const char *id)

@@ -167,6 +167,12 @@ struct sa_commands_t {
     sa_commands_rotate_fn_t rotate; /* or NULL */
     sa_commands_renew_fn_t renew;
     void *rotate_baton;
+    sa_commands_nebula_fn_t nebula; /* or NULL */
+    void *nebula_baton;
+    sa_commands_checks_fn_t checks; /* or NULL, and so is CHANGE */
+    void *checks_baton;
+    sa_commands_change_fn_t change;
+    void *change_baton;
     bool containment_said;          /* the main thread only */
     sa_os_thread_t *dispatcher;
     sa_pulse_t *pulse;
@@ -246,6 +252,9 @@ sa_call_t *sa_command__lanes_take(sa_command__lanes_t *lanes, sa_os_cancel_t *ca
 /* CALL, which runs, is answered. */
 void sa_command__lanes_done(sa_command__lanes_t *lanes, sa_call_t *call);
 apr_uint32_t sa_command__lanes_held(sa_command__lanes_t *lanes);
+/* See sa_commands_running(). */
+int sa_command__lanes_running(sa_command__lanes_t *lanes, int most, sa_commands_running_fn_t fn,
+                              void *baton);
 bool sa_command__lanes_has(sa_command__lanes_t *lanes, const char *id);
 
 typedef enum sa_command__stopped_t {
@@ -309,5 +318,6 @@ sa_error_t *sa_command__exec(sa_call_t *call);
 sa_error_t *sa_command__logs(sa_call_t *call);
 sa_error_t *sa_command__service(sa_call_t *call);
 sa_error_t *sa_command__rotate_creds(sa_call_t *call);
+sa_error_t *sa_command__nebula(sa_call_t *call);
 
 #endif

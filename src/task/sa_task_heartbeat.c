@@ -43,6 +43,29 @@ static void beat_twin(sa_job_t *job, cJSON *json)
     give_text(job->tasks, "status", status_word(), expires_at);
 }
 
+/* The overlay beside it, from the numbers that the mesh keeps. */
+static void beat_nebula(sa_job_t *job, apr_pool_t *scratch_pool)
+{
+    const sa_task_settings_t *settings = job->tasks->settings;
+    sa_report_t *report;
+    cJSON *json;
+
+    if (!sa_stats_read(SA_STAT_mesh_enabled)) {
+        return;
+    }
+    json = sa_task__report_json(settings->code, settings->location, scratch_pool);
+    cJSON_AddBoolToObject(json, "running", sa_stats_read(SA_STAT_mesh_running) != 0);
+    cJSON_AddBoolToObject(json, "lighthouse_up", sa_stats_read(SA_STAT_mesh_lighthouse_up) != 0);
+    sa_json_add_stat_text(json, "overlay_ip", SA_STAT_TEXT_mesh_overlay_ip);
+    sa_json_add_stat(json, "tunnels", SA_STAT_mesh_tunnels);
+    sa_json_add_stat_time(json, "cert_expires_at", SA_STAT_mesh_cert_expires);
+    cJSON_AddBoolToObject(json, "rolled_back", sa_stats_read(SA_STAT_mesh_rolled_back) != 0);
+    sa_json_add_stat_text(json, "error", SA_STAT_TEXT_mesh_error);
+    report = sa_report_create_json(SA_DELIVER_LATEST, "nebula", json);
+    report->expires_at = sa_time_mono() + settings->heartbeat_interval;
+    sa_task__give(job->tasks, &report);
+}
+
 void sa_task__heartbeat(sa_job_t *job, apr_pool_t *scratch_pool)
 {
     sa_tasks_t *tasks = job->tasks;
@@ -55,6 +78,7 @@ void sa_task__heartbeat(sa_job_t *job, apr_pool_t *scratch_pool)
     sa_task__give_json(tasks, SA_DELIVER_NOW, "heartbeat", json);
     if (tasks->settings->heartbeat_twin) {
         beat_twin(job, json);
+        beat_nebula(job, scratch_pool);
     }
     sa_stats_add(SA_STAT_heartbeat_count, 1);
     sa_stats_set(SA_STAT_last_heartbeat, (apr_uint64_t)sa_time_now());
