@@ -25,6 +25,11 @@ struct sa_bootstrap_result_t;
 sa_error_t *sa_agent_bootstrap(struct sa_bootstrap_result_t *result, const sa_config_t *config,
                                bool force, apr_pool_t *pool) SA_MUST_CHECK;
 
+/* What is wrong, for a person, in the foreground (sa_doctor.h).  *REPORT lives in POOL. */
+struct sa_doctor_report_t;
+sa_error_t *sa_agent_examine(struct sa_doctor_report_t *report, const sa_config_source_t *source,
+                             apr_pool_t *pool) SA_MUST_CHECK;
+
 /* "libcurl/7.88.1 ...", one library a line, for `version`. */
 const char *sa_agent_libraries(apr_pool_t *pool);
 

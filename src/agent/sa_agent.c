@@ -7,9 +7,11 @@
 
 #include "sa_agent_identity.h"
 #include "sa_agent_private.h"
+#include "sa_agent_tools.h"
 #include "sa_command.h"
 #include "sa_link.h"
 #include "sa_log.h"
+#include "sa_mesh.h"
 #include "sa_os_daemon.h"
 #include "sa_os_exec.h"
 #include "sa_os_file.h"
@@ -39,6 +41,8 @@ typedef struct agent_t {
     sa_tasks_t *tasks;
     sa_commands_t *commands;
     sa_agent__identity_t *identity;
+    sa_agent__tools_t *tools;
+    sa_mesh_t *mesh;
     bool again;                 /* from the beginning, with what the platform has set */
 } agent_t;
 
@@ -57,6 +61,22 @@ static sa_error_t *reload_link(agent_t *agent)
 static void stop_link(agent_t *agent)
 {
     sa_link_stop(agent->link, agent->config->nats_drain_timeout);
+}
+
+static sa_error_t *start_mesh(agent_t *agent)
+{
+    return sa_mesh_start(agent->mesh, agent->config);
+}
+
+static sa_error_t *reload_mesh(agent_t *agent)
+{
+    sa_mesh_reload(agent->mesh, agent->config);
+    return SA_OK;
+}
+
+static void stop_mesh(agent_t *agent)
+{
+    sa_mesh_stop(agent->mesh);
 }
 
 static sa_error_t *start_outbox(agent_t *agent)
@@ -142,6 +162,8 @@ typedef struct room_t {
  * what sends out. */
 static const room_t rooms[] = {
     {"log",      SA_ROOM_LOG,     NULL,           reload_log,      NULL},
+    /* the bus may be reached through it; two of its settings are the identity's too */
+    {"mesh",     SA_ROOM_MESH | SA_ROOM_IDENTITY, start_mesh, reload_mesh, stop_mesh},
     {"link",     SA_ROOM_LINK,    start_link,     reload_link,     stop_link},
     {"outbox",   SA_ROOM_OUTBOX,  start_outbox,   reload_outbox,   stop_outbox},
     {"tasks",    SA_ROOM_TASK,    start_tasks,    reload_tasks,    stop_tasks},
@@ -184,9 +206,24 @@ static void on_edge(void *baton, bool up)
     char status[SA_STAT_TEXT_SIZE + 64];
 
     sa_tasks_bus_edge(agent->tasks, up);
+    sa_agent__tools_edge(agent->tools, up);
     sa_stats_text(up ? SA_STAT_TEXT_link_url : SA_STAT_TEXT_link_error, url);
     apr_snprintf(status, sizeof(status), up ? "Connected to %s" : "Not connected: %s", url);
     sa_os_notify_status(status);
+}
+
+/* In the main thread. */
+static void on_nebula(void *baton)
+{
+    agent_t *agent = baton;
+
+    sa_mesh_look(agent->mesh);
+}
+
+/* In a command's thread. */
+static sa_error_t *ask_nebula(void *baton, bool restart)
+{
+    return sa_mesh_ask(baton, restart ? SA_MESH_RESTART : SA_MESH_SYNC);
 }
 
 static sa_error_t *create_rooms(agent_t *agent)
@@ -199,6 +236,12 @@ static sa_error_t *create_rooms(agent_t *agent)
     sa_agent__identity_create(&agent->identity, agent->link, agent->pool);
     sa_commands_on_rotate(agent->commands, sa_agent__identity_rotate, sa_agent__identity_renew,
                           agent->identity);
+    SA_TRY(sa_mesh_create(&agent->mesh, agent->pool));
+    sa_mesh_on_sync(agent->mesh, sa_agent__identity_sync, agent->identity);
+    sa_agent__identity_on_nebula(agent->identity, on_nebula, agent);
+    sa_commands_on_nebula(agent->commands, ask_nebula, agent->mesh);
+    sa_agent__tools_create(&agent->tools, agent->config, agent->source, agent->link,
+                           agent->outbox, agent->commands, agent->pool);
     return SA_OK;
 }
 
@@ -305,24 +348,27 @@ static void reload(agent_t *agent, bool from_platform)
     agent->config_pool = pool;
     /* the log has no end that it could begin again after */
     reload_rooms(agent, agent->again ? changed & SA_ROOM_LOG : changed);
+    sa_mesh_look(agent->mesh);      /* the document may have been put there by hand */
     sa_agent__identity_reload(agent->identity, config, old_pool, false);
     SA_LOG(config_reloaded);
 }
 
 /* ---- life ----------------------------------------------------------------- */
 
+static apr_interval_time_t earlier(apr_interval_time_t one, apr_interval_time_t other)
+{
+    return one == SA_OS_NEVER || (other != SA_OS_NEVER && other < one) ? other : one;
+}
+
 /* How long the main thread may sleep: until the service manager wants to hear
- * from us or the platform is to be visited, else for ever. */
+ * from us, the platform is to be visited or our state is to be written, else for ever. */
 static apr_interval_time_t next_look(const agent_t *agent)
 {
     apr_interval_time_t interval = sa_os_notify_interval();
-    apr_interval_time_t due = sa_agent__identity_due(agent->identity);
     apr_interval_time_t alive = interval > 0 ? sa_time_mono() + interval / 2 : SA_OS_NEVER;
 
-    if (alive == SA_OS_NEVER || due == SA_OS_NEVER) {
-        return alive == SA_OS_NEVER ? due : alive;
-    }
-    return alive < due ? alive : due;
+    return earlier(earlier(alive, sa_agent__identity_due(agent->identity)),
+                   sa_agent__tools_due(agent->tools));
 }
 
 /* Without a word to the service manager it starts us again: that is the cure
@@ -359,6 +405,7 @@ static void live(agent_t *agent)
             if (sa_agent__identity_look(agent->identity)) {
                 reload(agent, true);
             }
+            sa_agent__tools_look(agent->tools, agent->config);
             break;
         }
     }
@@ -386,10 +433,19 @@ static sa_error_t *take_state_directory(agent_t *agent)
 
 static sa_error_t *run(agent_t *agent)
 {
+    sa_error_t *err;
+
     SA_TRY(create_rooms(agent));
-    SA_TRY(start_rooms(agent));
-    sa_os_notify_ready("Connecting");
+    /* before the link may say more */
+    sa_os_notify_status("Connecting");
+    err = start_rooms(agent);
+    if (err) {
+        sa_agent__tools_stop(agent->tools);
+        return err;
+    }
+    sa_os_notify_ready(NULL);
     SA_LOG(agent_ready);
+    sa_agent__tools_start(agent->tools);
     live(agent);
     if (!agent->again) {
         SA_LOG(agent_stopping);
@@ -397,6 +453,7 @@ static sa_error_t *run(agent_t *agent)
         sa_os_daemon_kill_after(2 * agent->config->nats_drain_timeout + STOP_GRACE);
     }
     stop_rooms(agent, ROOM_COUNT);
+    sa_agent__tools_stop(agent->tools);
     return SA_OK;
 }
 

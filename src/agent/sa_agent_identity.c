@@ -43,6 +43,8 @@ struct sa_agent__identity_t {
     sa_os_mutex_t *mutex;
     sa_os_cond_t *cond;             /* for who waits for a rotation */
     volatile apr_uint32_t stop;
+    void (*on_nebula)(void *baton); /* or NULL */
+    void *nebula_baton;
 
     /* main thread */
     const sa_config_t *config;
@@ -57,10 +59,13 @@ struct sa_agent__identity_t {
     apr_interval_time_t refused_due;    /* not before */
     apr_interval_time_t hurry_due;  /* the same, for a change of the network */
     apr_uint64_t serving;           /* the rotation that the visit under way is for */
+    bool syncing;                   /* somebody has asked for the visit under way */
 
     /* (m) */
     bool done;                      /* the visit's thread ends */
     bool refused;                   /* the bus said so */
+    bool can_sync;                  /* the same as ON */
+    bool sync;                      /* somebody wants a visit */
     bool stopping;
     apr_uint64_t asked;             /* rotations, ever */
     apr_uint64_t served;
@@ -191,6 +196,10 @@ static bool end(sa_agent__identity_t *identity)
     if (!hand_over(identity, &result) && result.creds_changed) {
         sa_link_renew(identity->link);
     }
+    if ((result.nebula_changed || identity->syncing) && identity->on_nebula) {
+        identity->on_nebula(identity->nebula_baton);
+    }
+    identity->syncing = false;
     if (!sa_stats_read(SA_STAT_link_connected) && result.state != SA_BOOTSTRAP_CURRENT) {
         sa_os_notify_status(result.words);
     }
@@ -260,6 +269,27 @@ static bool may_hurry(const sa_agent__identity_t *identity)
            || sa_time_mono() >= identity->due;
 }
 
+static bool is_sync_asked(sa_agent__identity_t *identity)
+{
+    bool wanted;
+
+    sa_os_mutex_lock(identity->mutex);
+    wanted = identity->sync;
+    sa_os_mutex_unlock(identity->mutex);
+    return wanted;
+}
+
+static bool take_sync(sa_agent__identity_t *identity)
+{
+    bool wanted;
+
+    sa_os_mutex_lock(identity->mutex);
+    wanted = identity->sync;
+    identity->sync = false;
+    sa_os_mutex_unlock(identity->mutex);
+    return wanted;
+}
+
 bool sa_agent__identity_look(sa_agent__identity_t *identity)
 {
     bool news = false;
@@ -275,7 +305,9 @@ bool sa_agent__identity_look(sa_agent__identity_t *identity)
     } else if (may_hurry(identity) && take_refusal(identity)) {
         slow_refusals(identity);
         begin(identity, SA_BOOTSTRAP_RENEW);
-    } else if (sa_time_mono() >= identity->due) {
+    } else if (sa_time_mono() >= identity->due
+               || (may_hurry(identity) && is_sync_asked(identity))) {
+        identity->syncing = take_sync(identity);
         begin(identity, SA_BOOTSTRAP_SYNC);
     }
     return news;
@@ -359,6 +391,26 @@ sa_error_t *sa_agent__identity_rotate(void *baton, bool *changed)
                ? SA_OK : sa_error(SA_ERR_COMMAND_FAILED, NULL, "%s", result.words);
 }
 
+bool sa_agent__identity_sync(void *baton)
+{
+    sa_agent__identity_t *identity = baton;
+    bool can;
+
+    sa_os_mutex_lock(identity->mutex);
+    can = identity->can_sync;
+    identity->sync = can;
+    sa_os_mutex_unlock(identity->mutex);
+    sa_os_daemon_wake();
+    return can;
+}
+
+void sa_agent__identity_on_nebula(sa_agent__identity_t *identity, void (*told)(void *baton),
+                                  void *baton)
+{
+    identity->on_nebula = told;
+    identity->nebula_baton = baton;
+}
+
 void sa_agent__identity_renew(void *baton)
 {
     sa_agent__identity_t *identity = baton;
@@ -386,6 +438,9 @@ static void take_config(sa_agent__identity_t *identity, const sa_config_t *confi
 {
     identity->config = config;
     identity->on = config->nats_auth_type == SA_AUTH_PLATFORM;
+    sa_os_mutex_lock(identity->mutex);
+    identity->can_sync = identity->on;
+    sa_os_mutex_unlock(identity->mutex);
     if (!identity->on) {
         sa_stats_set(SA_STAT_identity_trouble, 0);
         sa_stats_set_text(SA_STAT_TEXT_identity_state, NULL);

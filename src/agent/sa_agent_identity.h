@@ -38,6 +38,14 @@ void sa_agent__identity_hurry(sa_agent__identity_t *identity);
 sa_error_t *sa_agent__identity_rotate(void *identity, bool *changed) SA_MUST_CHECK;
 void sa_agent__identity_renew(void *identity);
 
+/* Have the platform asked as soon as it may be, whatever is due.  False: there is none.  Any
+ * thread. */
+bool sa_agent__identity_sync(void *identity);
+/* Whom to tell, in the main thread, that a visit has brought a document for the overlay, or was
+ * asked for and is over.  Before the start. */
+void sa_agent__identity_on_nebula(sa_agent__identity_t *identity, void (*told)(void *baton),
+                                  void *baton);
+
 /* The bus's part of a visit, also for people's own: BATON is the configuration. */
 struct sa_bootstrap_bus_t;
 void sa_agent__identity_bus(struct sa_bootstrap_bus_t *bus, const sa_config_t *config);

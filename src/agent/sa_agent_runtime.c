@@ -7,6 +7,7 @@
 #include "sa_agent_identity.h"
 #include "sa_agent_private.h"
 #include "sa_bootstrap.h"
+#include "sa_doctor.h"
 #include "sa_http.h"
 #include "sa_link.h"
 #include "sa_spool.h"
@@ -33,6 +34,19 @@ sa_error_t *sa_agent_bootstrap(sa_bootstrap_result_t *result, const sa_config_t 
     sa_bootstrap_visit(result, config, force ? SA_BOOTSTRAP_LOGIN : SA_BOOTSTRAP_SYNC, &bus, NULL,
                        pool);
     sa_agent__close_libraries();
+    return SA_OK;
+}
+
+sa_error_t *sa_agent_examine(sa_doctor_report_t *report, const sa_config_source_t *source,
+                             apr_pool_t *pool)
+{
+    const sa_doctor_patient_t patient = {.source = source};
+
+    SA_TRY(sa_agent__open_libraries());
+    sa_doctor_examine(report, &patient, SA_DOCTOR_TIME, pool);
+    if (!report->abandoned) {
+        sa_agent__close_libraries();
+    }
     return SA_OK;
 }
 

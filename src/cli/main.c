@@ -10,6 +10,8 @@
 #include "sa_cli.h"
 #include "sa_log.h"
 #include "sa_os_daemon.h"
+#include "sa_os_file.h"
+#include "sa_os_paths.h"
 #include "sa_pool.h"
 #include "sa_stats.h"
 
@@ -20,27 +22,42 @@ typedef struct subcommand_t {
 } subcommand_t;
 
 static const subcommand_t subcommands[] = {
-    {"run",          sa_cli_run,          "run in the foreground until SIGTERM; SIGHUP reloads"},
-    {"check-config", sa_cli_check_config, "read the configuration and say what is wrong with it"},
-    {"config show",  sa_cli_config_show,  "print every setting and where it comes from"},
-    {"bootstrap",    sa_cli_bootstrap,    "log in to the platform and fetch what it has for us"},
-    {"keygen",       sa_cli_keygen,       "make an NKey here and print its public part"},
-    {"exec-list",    sa_cli_exec_list,    "print what this machine would run when asked, and how"},
-    {"polkit",       sa_cli_polkit,       "print polkit's rule for commands.allowed_services"},
-    {"version",      sa_cli_version,      "print the versions of the agent and its libraries"},
+#define SA_SUBCOMMAND(name_, function_, options_, doc_, man_) {name_, function_, doc_},
+#define SA_CLI_OPTION(id_, letter_, argument_, doc_, man_)
+#include "sa_subcommands.def"
+#undef SA_SUBCOMMAND
+#undef SA_CLI_OPTION
 };
 #define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
 
-enum { OPTION_JSON = 256, OPTION_USER, OPTION_FORCE };
+/* An option is its letter to getopt, or, without one, a number past all letters. */
+#define NO_LETTER 256
+enum {
+    OPTION_FIRST = NO_LETTER,
+#define SA_SUBCOMMAND(name_, function_, options_, doc_, man_)
+#define SA_CLI_OPTION(id_, letter_, argument_, doc_, man_) OPTION_##id_,
+#include "sa_subcommands.def"
+#undef SA_SUBCOMMAND
+#undef SA_CLI_OPTION
+    OPTION_END
+};
 
 static const apr_getopt_option_t getopt_options[] = {
-    {"config", 'c', 1, "FILE      read this configuration instead of the system's"},
-    {"set", 's', 1, "KEY=VALUE    set one option, above every file; may be repeated"},
-    {"json", OPTION_JSON, 0, "            print JSON (check-config, config show, version)"},
-    {"user", OPTION_USER, 1, "NAME        whom the rule is for (polkit)"},
-    {"force", OPTION_FORCE, 0, "           log in by password, fetch all anew (bootstrap)"},
-    {"help", 'h', 0, "            print this"},
+#define SA_SUBCOMMAND(name_, function_, options_, doc_, man_)
+#define SA_CLI_OPTION(id_, letter_, argument_, doc_, man_) \
+    {#id_, letter_ ? letter_ : OPTION_##id_, sizeof(argument_) > 1, doc_},
+#include "sa_subcommands.def"
+#undef SA_SUBCOMMAND
+#undef SA_CLI_OPTION
     {NULL, 0, 0, NULL},
+};
+
+static const char *const option_arguments[] = {
+#define SA_SUBCOMMAND(name_, function_, options_, doc_, man_)
+#define SA_CLI_OPTION(id_, letter_, argument_, doc_, man_) argument_,
+#include "sa_subcommands.def"
+#undef SA_SUBCOMMAND
+#undef SA_CLI_OPTION
 };
 
 static void print_usage(FILE *stream)
@@ -52,15 +69,14 @@ static void print_usage(FILE *stream)
     fputs("\n", stream);
     for (size_t i = 0; getopt_options[i].name; i++) {
         const apr_getopt_option_t *option = &getopt_options[i];
+        bool letter = option->optch < NO_LETTER;
 
-        if (option->optch < OPTION_JSON) {
-            fprintf(stream, "  -%c, --%s %s\n", option->optch, option->name, option->description);
-        } else {
-            fprintf(stream, "      --%s %s\n", option->name, option->description);
-        }
+        fprintf(stream, "  %c%c%c --%s %-*s %s\n", letter ? '-' : ' ', letter ? option->optch : ' ',
+                letter ? ',' : ' ', option->name, (int)(16 - strlen(option->name)),
+                option_arguments[i], option->description);
     }
-    fputs("\nExit codes: 0 it worked, 1 it did not, 2 wrong use."
-          "  See stone-age-agent(8), agent.yaml(5).\n", stream);
+    fputs("\nExit codes: 0 it worked, 1 it did not, 2 wrong use; status, doctor and tail have "
+          "their own.\nSee stone-age-agent(8), agent.yaml(5).\n", stream);
 }
 
 /* The words of the command line that are no options, joined by a blank. */
@@ -101,14 +117,26 @@ static int read_options(sa_cli_options_t *options, apr_getopt_t *getopt, apr_poo
         case 's':
             APR_ARRAY_PUSH(sets, const char *) = argument;
             break;
-        case OPTION_JSON:
+        case OPTION_json:
             options->json = true;
             break;
-        case OPTION_USER:
+        case OPTION_user:
             options->user = argument;
             break;
-        case OPTION_FORCE:
+        case OPTION_force:
             options->force = true;
+            break;
+        case OPTION_write:
+            options->write = true;
+            break;
+        case OPTION_service:
+            options->service = true;
+            break;
+        case OPTION_watch:
+            options->watch = true;
+            break;
+        case OPTION_count:
+            options->count = apr_atoi64(argument);
             break;
         case 'h':
             print_usage(stdout);
@@ -119,6 +147,16 @@ static int read_options(sa_cli_options_t *options, apr_getopt_t *getopt, apr_poo
     }
     options->source.sets = sets;
     return status == APR_EOF ? -1 : SA_EXIT_USAGE;      /* getopt has said what is wrong */
+}
+
+/* All but `run` ask about an agent that somebody else runs, mostly as another user: they see
+ * what that one sees. */
+static void stand_beside(const sa_cli_options_t *options, apr_pool_t *pool)
+{
+    sa_os_file_trust_owner(sa_os_path_state(pool));
+    if (!options->source.file) {
+        sa_os_path_borrow_credentials(pool);
+    }
 }
 
 static int run_main(int argc, const char *const *argv, apr_pool_t *pool)
@@ -145,6 +183,9 @@ static int run_main(int argc, const char *const *argv, apr_pool_t *pool)
         }
         print_usage(stderr);
         return SA_EXIT_USAGE;
+    }
+    if (subcommand->run != sa_cli_run) {
+        stand_beside(&options, pool);
     }
     return subcommand->run(&options, pool);
 }

@@ -29,11 +29,23 @@ static const char *agent_user(const char *state, apr_pool_t *pool)
     return DEFAULT_USER;
 }
 
+/* What may be asked for, and what the agent itself starts and stops. */
+static apr_array_header_t *units_of(const sa_config_t *config, apr_pool_t *pool)
+{
+    apr_array_header_t *names = apr_array_copy(pool, config->allowed_services);
+
+    if (config->nebula_enabled && config->nebula_mode == SA_NEBULA_SERVICE) {
+        APR_ARRAY_PUSH(names, const char *) = config->nebula_service;
+    }
+    return names;
+}
+
 int sa_cli_polkit(const sa_cli_options_t *options, apr_pool_t *pool)
 {
     sa_config_t *config = sa_cli_load(options, pool);
     sa_buf_t *text = apr_palloc(pool, sizeof(*text));   /* lives as long as the pool */
     const char *user = options->user;
+    apr_array_header_t *names;
     sa_error_t *err;
 
     if (!config) {
@@ -43,14 +55,14 @@ int sa_cli_polkit(const sa_cli_options_t *options, apr_pool_t *pool)
         user = agent_user(config->paths_state, pool);
     }
     sa_buf_init(text, RULE_BYTES, pool);
-    err = sa_os_service_rule(text, config->allowed_services, user, pool);
+    names = units_of(config, pool);
+    err = sa_os_service_rule(text, names, user, pool);
     if (err) {
         return sa_cli_fail(err);
     }
-    if (config->allowed_services->nelts == 0) {
+    if (names->nelts == 0) {
         fputs("stone-age-agent: commands.allowed_services is empty: the rule allows nothing\n",
               stderr);
     }
-    fputs(text->data, stdout);
-    return SA_EXIT_OK;
+    return sa_cli_give(options, text->data, sa_os_service_rule_file(), pool);
 }
