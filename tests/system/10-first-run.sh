@@ -104,7 +104,7 @@ for where in '' .stone-agent; do
         "$(bus req "\$SRV.PING$where" | jq -c '[.type, .name]')"
 done
 id=$(bus req "\$SRV.PING" | jq -r .id)
-equal "\$SRV.INFO of this one" '["ping","health","exec","logs","service","rotate_creds","cancel"]' \
+equal "\$SRV.INFO of this one" '["ping","health","exec","logs","service","rotate_creds","nebula","cancel"]' \
     "$(bus req "\$SRV.INFO.stone-agent.$id" | jq -c '[.endpoints[].name]')"
 equal "its metadata" '{"code":"t1","location":"north-1","os":"linux"}' \
     "$(bus req "\$SRV.INFO.stone-agent" | jq -c .metadata)"

@@ -31,7 +31,7 @@ check "as JSON too" jq -e . <<END
 $OUTPUT
 END
 try run --config "$bad"
-equal "the agent does not start with it" 1 $STATUS
+equal "the agent does not start with it, status 78" 78 $STATUS
 try check-config --config "$WORK/none.yaml"
 equal "a file that is not there is status 1" 1 $STATUS
 match "and named" 'none\.yaml' "$OUTPUT"

@@ -195,7 +195,7 @@ compare "one requester gets half of the room" "$done_count" -ge 34
 match "health counts the busy ones" '^[1-9]' "$(health .agent.commands_busy)"
 equal "and names what is allowed" '["echo allowed line",10]' \
     "$(health '[.config.allowed_commands[0], (.config.allowed_commands | length)]')"
-equal "the micro service names the commands" '["cancel","exec","health","logs","ping","rotate_creds","service"]' \
+equal "the micro service names the commands" '["cancel","exec","health","logs","nebula","ping","rotate_creds","service"]' \
     "$(bus req '$SRV.INFO.stone-agent' | of '[.endpoints[].name] | sort')"
 
 # ---- the audit file, and the agent's end
