@@ -346,7 +346,7 @@ with()
         put $drop_ins/"$_name".conf <"$TOP/debian/examples/systemd/$_name.conf"
     done
     box sh -c 'systemctl daemon-reload && systemctl restart stone-age-agent'
-    wait_for 10 answers
+    wait_for 30 answers
 }
 check "with memory.conf it runs" with memory
 equal "within its limit" 536870912 "$(show MemoryMax)"
