@@ -129,11 +129,14 @@ static void is_end(const outcome_t *outcome, sa_os_exec_end_t end)
                   outcome->result.end, end, outcome->result.exit_code, out(outcome));
 }
 
+/* A machine that does other things as well may give us the processor late. */
+#define LATE apr_time_from_sec(3)
+
 static void is_between(apr_interval_time_t value, apr_interval_time_t low,
                        apr_interval_time_t high)
 {
-    ck_assert_msg(value >= low && value <= high, "%ld us, not %ld to %ld", (long)value, (long)low,
-                  (long)high);
+    ck_assert_msg(value >= low && value <= high + LATE, "%ld us, not %ld to %ld", (long)value,
+                  (long)low, (long)high);
 }
 
 /* ---- looking ------------------------------------------------------------------- */
