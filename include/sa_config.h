@@ -79,15 +79,8 @@ typedef struct sa_allowed_command_t {
 } sa_allowed_command_t;
 
 typedef struct sa_config_t {
-#define SA_SECTION(path, doc)
-#define SA_SECTION_ALIAS(section, other)
-#define SA_RESERVED(path, doc)
 #define SA_OPTION(type, field, path, ...) SA_CTYPE_##type field;
 #include "sa_config_options.def"
-#undef SA_SECTION
-#undef SA_SECTION_ALIAS
-#undef SA_RESERVED
-#undef SA_OPTION
     const apr_array_header_t *exporters;    /* of sa_exporter_config_t */
     const apr_array_header_t *allowed_commands;     /* of sa_allowed_command_t */
     const struct sa_config_origins_t *origins;

@@ -25,16 +25,11 @@ typedef struct entry_t {
 
 static const entry_t entries[] = {
 #define SA_SECTION(path_, doc_) {.kind = ENTRY_SECTION, .path = path_, .doc = doc_},
-#define SA_SECTION_ALIAS(section_, other_)
 #define SA_RESERVED(path_, doc_) {.kind = ENTRY_RESERVED, .path = path_, .doc = doc_},
 #define SA_OPTION(type_, field_, path_, ...) \
     {.kind = ENTRY_OPTION, .path = path_,    \
      .option = {.path = path_, .type = SA_OPTION_##type_, __VA_ARGS__}},
 #include "sa_config_options.def"
-#undef SA_SECTION
-#undef SA_SECTION_ALIAS
-#undef SA_RESERVED
-#undef SA_OPTION
 };
 
 /* Groups of the public agents that are read as ours. */
@@ -42,15 +37,8 @@ static const struct {
     const char *section;
     const char *other;
 } section_aliases[] = {
-#define SA_SECTION(path_, doc_)
 #define SA_SECTION_ALIAS(section_, other_) {section_, other_},
-#define SA_RESERVED(path_, doc_)
-#define SA_OPTION(type_, field_, path_, ...)
 #include "sa_config_options.def"
-#undef SA_SECTION
-#undef SA_SECTION_ALIAS
-#undef SA_RESERVED
-#undef SA_OPTION
 };
 
 static const sa_option_t exporter_options[] = {

@@ -7,17 +7,10 @@
 #include <apr_strings.h>
 
 static const sa_option_t main_rows[] = {
-#define SA_SECTION(path_, doc_)
-#define SA_SECTION_ALIAS(section_, other_)
-#define SA_RESERVED(path_, doc_)
 #define SA_OPTION(type_, field_, path_, ...)                                            \
     {.path = path_, .type = SA_OPTION_##type_, .offset = offsetof(sa_config_t, field_), \
      __VA_ARGS__},
 #include "sa_config_options.def"
-#undef SA_SECTION
-#undef SA_SECTION_ALIAS
-#undef SA_RESERVED
-#undef SA_OPTION
 };
 
 static const sa_option_t exporter_rows[] = {
@@ -46,41 +39,20 @@ static const sa_option_t argument_rows[] = {
 
 const sa_config__words_t sa_config__sections[] = {
 #define SA_SECTION(path_, doc_) {path_, doc_},
-#define SA_SECTION_ALIAS(section_, other_)
-#define SA_RESERVED(path_, doc_)
-#define SA_OPTION(type_, field_, path_, ...)
 #include "sa_config_options.def"
-#undef SA_SECTION
-#undef SA_SECTION_ALIAS
-#undef SA_RESERVED
-#undef SA_OPTION
 };
 
 const sa_config__words_t sa_config__reserved[] = {
-#define SA_SECTION(path_, doc_)
-#define SA_SECTION_ALIAS(section_, other_)
 #define SA_RESERVED(path_, doc_) {path_, doc_},
-#define SA_OPTION(type_, field_, path_, ...)
 #include "sa_config_options.def"
-#undef SA_SECTION
-#undef SA_SECTION_ALIAS
-#undef SA_RESERVED
-#undef SA_OPTION
 };
 
 static const struct {
     const char *section;
     const char *other;
 } section_aliases[] = {
-#define SA_SECTION(path_, doc_)
 #define SA_SECTION_ALIAS(section_, other_) {section_, other_},
-#define SA_RESERVED(path_, doc_)
-#define SA_OPTION(type_, field_, path_, ...)
 #include "sa_config_options.def"
-#undef SA_SECTION
-#undef SA_SECTION_ALIAS
-#undef SA_RESERVED
-#undef SA_OPTION
 };
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
