@@ -17,6 +17,7 @@
 #include "sa_os_host.h"
 #include "sa_os_thread.h"
 #include "sa_pool.h"
+#include "sa_report_state.h"
 #include "sa_stats.h"
 #include "sa_status.h"
 #include "sa_time.h"
@@ -245,11 +246,7 @@ static void add_identity(cJSON *json, const sa_config_t *config, apr_pool_t *poo
     cJSON *identity = cJSON_AddObjectToObject(json, "identity");
 
     cJSON_AddStringToObject(identity, "auth", sa_config_text(config, "nats.auth.type", pool));
-    sa_json_add_stat_text(identity, "state", SA_STAT_TEXT_identity_state);
-    sa_json_add_stat_text(identity, "error", SA_STAT_TEXT_identity_error);
-    sa_json_add_stat_time(identity, "last_sync", SA_STAT_identity_synced_at);
-    sa_json_add_stat_time(identity, "next_sync", SA_STAT_identity_due_at);
-    sa_json_add_stat_time(identity, "session_expires", SA_STAT_identity_session_expires);
+    sa_report_add_identity(identity);
 }
 
 static void add_nebula(cJSON *json)
@@ -261,13 +258,7 @@ static void add_nebula(cJSON *json)
     }
     nebula = cJSON_AddObjectToObject(json, "nebula");
     cJSON_AddTrueToObject(nebula, "enabled");
-    cJSON_AddBoolToObject(nebula, "running", sa_stats_read(SA_STAT_mesh_running) != 0);
-    sa_json_add_stat_text(nebula, "overlay_ip", SA_STAT_TEXT_mesh_overlay_ip);
-    sa_json_add_stat(nebula, "tunnels", SA_STAT_mesh_tunnels);
-    cJSON_AddBoolToObject(nebula, "lighthouse_up", sa_stats_read(SA_STAT_mesh_lighthouse_up) != 0);
-    sa_json_add_stat_time(nebula, "cert_expires_at", SA_STAT_mesh_cert_expires);
-    cJSON_AddBoolToObject(nebula, "rolled_back", sa_stats_read(SA_STAT_mesh_rolled_back) != 0);
-    sa_json_add_stat_text(nebula, "error", SA_STAT_TEXT_mesh_error);
+    sa_report_add_nebula(nebula, false);
 }
 
 static void add_running(void *baton, const char *name, const char *id, apr_interval_time_t since)

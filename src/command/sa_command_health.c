@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 
 #include "sa_command_private.h"
+#include "sa_report_state.h"
 #include "sa_stats.h"
 #include "sa_time.h"
 #include "sa_version.h"
@@ -83,25 +84,7 @@ static void add_platform(cJSON *json, const sa_command_settings_t *settings)
         return;
     }
     platform = cJSON_AddObjectToObject(json, "platform");
-    sa_json_add_stat_text(platform, "state", SA_STAT_TEXT_identity_state);
-    sa_json_add_stat_text(platform, "error", SA_STAT_TEXT_identity_error);
-    sa_json_add_stat_time(platform, "last_sync", SA_STAT_identity_synced_at);
-    sa_json_add_stat_time(platform, "next_sync", SA_STAT_identity_due_at);
-    sa_json_add_stat_time(platform, "session_expires", SA_STAT_identity_session_expires);
-}
-
-/* Networks beyond the overlay that are reached through it. */
-static void add_networks(cJSON *nebula)
-{
-    cJSON *networks = cJSON_AddArrayToObject(nebula, "unsafe_networks");
-    char text[SA_STAT_TEXT_SIZE];
-    char *rest = text;
-    char *one;
-
-    sa_stats_text(SA_STAT_TEXT_mesh_routes, text);
-    for (one = apr_strtok(rest, " ", &rest); one; one = apr_strtok(NULL, " ", &rest)) {
-        cJSON_AddItemToArray(networks, cJSON_CreateString(one));
-    }
+    sa_report_add_identity(platform);
 }
 
 /* Of the overlay, where it is ours to keep. */
@@ -114,17 +97,7 @@ static void add_nebula(cJSON *json)
     }
     nebula = cJSON_AddObjectToObject(json, "nebula");
     cJSON_AddTrueToObject(nebula, "enabled");
-    cJSON_AddBoolToObject(nebula, "running", sa_stats_read(SA_STAT_mesh_running) != 0);
-    cJSON_AddStringToObject(nebula, "source", "platform");
-    sa_json_add_stat_text(nebula, "overlay_ip", SA_STAT_TEXT_mesh_overlay_ip);
-    sa_json_add_stat(nebula, "tunnels", SA_STAT_mesh_tunnels);
-    cJSON_AddBoolToObject(nebula, "lighthouse_up", sa_stats_read(SA_STAT_mesh_lighthouse_up) != 0);
-    sa_json_add_stat_time(nebula, "cert_expires_at", SA_STAT_mesh_cert_expires);
-    sa_json_add_stat_text(nebula, "config_revision", SA_STAT_TEXT_mesh_revision);
-    sa_json_add_stat_time(nebula, "last_sync", SA_STAT_identity_synced_at);
-    cJSON_AddBoolToObject(nebula, "rolled_back", sa_stats_read(SA_STAT_mesh_rolled_back) != 0);
-    add_networks(nebula);
-    sa_json_add_stat_text(nebula, "error", SA_STAT_TEXT_mesh_error);
+    sa_report_add_nebula(nebula, true);
 }
 
 /* How old the oldest report is; 0 for one from the future: the clock was wrong once. */

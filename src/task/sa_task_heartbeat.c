@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sa_os_host.h"
+#include "sa_report_state.h"
 #include "sa_stats.h"
 #include "sa_task_private.h"
 #include "sa_time.h"
@@ -54,13 +55,7 @@ static void beat_nebula(sa_job_t *job, apr_pool_t *scratch_pool)
         return;
     }
     json = sa_task__report_json(settings->code, settings->location, scratch_pool);
-    cJSON_AddBoolToObject(json, "running", sa_stats_read(SA_STAT_mesh_running) != 0);
-    cJSON_AddBoolToObject(json, "lighthouse_up", sa_stats_read(SA_STAT_mesh_lighthouse_up) != 0);
-    sa_json_add_stat_text(json, "overlay_ip", SA_STAT_TEXT_mesh_overlay_ip);
-    sa_json_add_stat(json, "tunnels", SA_STAT_mesh_tunnels);
-    sa_json_add_stat_time(json, "cert_expires_at", SA_STAT_mesh_cert_expires);
-    cJSON_AddBoolToObject(json, "rolled_back", sa_stats_read(SA_STAT_mesh_rolled_back) != 0);
-    sa_json_add_stat_text(json, "error", SA_STAT_TEXT_mesh_error);
+    sa_report_add_nebula(json, false);
     report = sa_report_create_json(SA_DELIVER_LATEST, "nebula", json);
     report->expires_at = sa_time_mono() + settings->heartbeat_interval;
     sa_task__give(job->tasks, &report);
