@@ -610,6 +610,41 @@ agent_says()
     has_line "$AGENT_LOG" "$@"
 }
 
+# agent_to URLS AUTH [LINE...]: start it with those URLs (in quotes, separated by commas) and
+# that nats.auth, such as "type: none", and with more lines of its nats: section.  Only what
+# this life says is in its log.
+agent_to()
+{
+    {
+        echo "code: t1"
+        echo "nats:"
+        echo "  urls: [$1]"
+        echo "  auth: {$2}"
+        echo "  connect_spread: 0s"
+        echo "  reconnect_wait: 100ms"
+        echo "  reconnect_max: 300ms"
+        shift 2
+        for _line in "$@"; do
+            [ -z "$_line" ] || printf '  %s\n' "$_line"
+        done
+        echo "tasks: {system_metrics: {enabled: false}, inventory: {enabled: false}}"
+    } >"$WORK/agent.yaml"
+    : >"$WORK/agent.log"
+    start_agent "$WORK/agent.yaml"
+}
+
+# up URL: does it say that it is connected there?
+up()
+{
+    agent_says " link_up.*url=$1"
+}
+
+# answers [OPTION...]: does it, to a ping that bus asks with OPTIONs?
+answers()
+{
+    [ "$(bus req agents.t1.cmd.ping -t 1 "$@" 2>/dev/null | jq -r .status)" = pong ]
+}
+
 # start_pages FOLDER [CERTIFICATE KEY CA]: serve its files, and bad pages
 # (tests/tools/pages.py), by HTTP or HTTPS: PAGES_URL, PAGES_PID, PAGES_LOG (each request).
 start_pages()
@@ -737,6 +772,17 @@ start_https_proxy()
     HTTPS_PROXY_URL=https://127.0.0.1:$(sed -n 's/^Listening on //p' "$HTTPS_PROXY_LOG")
 }
 
+# _front_certificates NAME: of NAME-ca, for this machine, NAME, NAME-expired and
+# NAME-wrong-name; and NAME-self-signed.
+_front_certificates()
+{
+    authority "$1-ca"
+    authority "$1-self-signed"
+    certificate "$1" "$1-ca" IP:127.0.0.1,DNS:localhost
+    certificate "$1-expired" "$1-ca" IP:127.0.0.1,DNS:localhost -1
+    certificate "$1-wrong-name" "$1-ca" DNS:elsewhere.example
+}
+
 # start_ws_front PORT [LINES]: nginx before the WebSocket listener at PORT, by wss with a
 # path, HTTP/2 offered: WS_FRONT_GOOD, a URL; and with others' certificates or none of
 # today's TLS: WS_FRONT_SELF_SIGNED, WS_FRONT_EXPIRED, WS_FRONT_WRONG_NAME,
@@ -750,11 +796,7 @@ start_ws_front()
     WS_FRONT_LOG=$WORK/ws-front.log
     WS_FRONT_ACCESS=$WORK/ws-front-access.log
     WS_FRONT_CA=$WORK/ws-front-ca.pem
-    authority ws-front-ca
-    authority ws-front-self-signed
-    certificate ws-front ws-front-ca IP:127.0.0.1,DNS:localhost
-    certificate ws-front-expired ws-front-ca IP:127.0.0.1,DNS:localhost -1
-    certificate ws-front-wrong-name ws-front-ca DNS:elsewhere.example
+    _front_certificates ws-front
     certificate ws-front-wrong-purpose ws-front-ca "IP:127.0.0.1,DNS:localhost
 extendedKeyUsage = clientAuth"
     WS_FRONT_PIN=$(pin "$WORK/ws-front.pem")
@@ -914,11 +956,7 @@ start_front()
     command -v nginx >/dev/null || die "there is no nginx: run tests/setup"
     FRONT_LOG=$WORK/front.log
     FRONT_CA=$WORK/front-ca.pem
-    authority front-ca
-    authority front-self-signed
-    certificate front front-ca IP:127.0.0.1,DNS:localhost
-    certificate front-expired front-ca IP:127.0.0.1,DNS:localhost -1
-    certificate front-wrong-name front-ca DNS:elsewhere.example
+    _front_certificates front
     FRONT_PIN=$(pin "$WORK/front.pem")
     _turn=1
     until _try_front "$1"; do

@@ -9,38 +9,6 @@ python3 "$TOP/tests/tools/identity.py" "$WORK/id"
 echo pass-of-mine >"$WORK/password"
 echo t0ken-of-mine >"$WORK/token"
 
-# agent_to URLS AUTH [LINE...]: start it with those URLs, and lines for its nats: section.
-agent_to()
-{
-    {
-        echo "code: t1"
-        echo "nats:"
-        echo "  urls: [$1]"
-        echo "  auth: {$2}"
-        echo "  connect_spread: 0s"
-        echo "  reconnect_wait: 100ms"
-        echo "  reconnect_max: 300ms"
-        shift 2
-        for _line in "$@"; do
-            [ -z "$_line" ] || printf '  %s\n' "$_line"
-        done
-        echo "tasks: {system_metrics: {enabled: false}, inventory: {enabled: false}}"
-    } >"$WORK/agent.yaml"
-    : >"$WORK/agent.log"
-    start_agent "$WORK/agent.yaml"
-}
-
-answers()
-{
-    [ "$(bus req agents.t1.cmd.ping -t 1 "$@" 2>/dev/null | jq -r .status)" = pong ]
-}
-
-# up URL: does it say that it is connected there?
-up()
-{
-    agent_says " link_up.*url=$1"
-}
-
 # ---- each login over both roads
 
 # login ROAD NAME AUTH SECRET OPTION...: the server is there; we come in with OPTION....

@@ -3,31 +3,12 @@
 . "${0%/*}/../lib.sh"
 story "TLS of tls:// and wss://: what is wrong with a server is named, pins, versions, TLS first"
 
-# agent_to URLS [LINE...]: start it with those URLs, and lines for its nats: section.
-agent_to()
+# start_at URLS [LINE...]
+start_at()
 {
-    {
-        echo "code: t1"
-        echo "nats:"
-        echo "  urls: [$1]"
-        echo "  auth: {type: none}"
-        echo "  connect_spread: 0s"
-        echo "  connect_timeout: 2s"
-        echo "  reconnect_wait: 100ms"
-        echo "  reconnect_max: 300ms"
-        shift
-        for _line in "$@"; do
-            printf '  %s\n' "$_line"
-        done
-        echo "tasks: {system_metrics: {enabled: false}, inventory: {enabled: false}}"
-    } >"$WORK/agent.yaml"
-    : >"$WORK/agent.log"
-    start_agent "$WORK/agent.yaml"
-}
-
-up()
-{
-    agent_says " link_up.*url=$1"
+    _urls=$1
+    shift
+    agent_to "$_urls" "type: none" "connect_timeout: 2s" "$@"
 }
 
 # named URL EVENT REASON: does the log say that of that URL?
@@ -41,7 +22,7 @@ start_ws_front "$AGENT_PORT"
 
 # ---- one list, of which only the last is as it must be
 
-agent_to "\"$WS_FRONT_SELF_SIGNED\", \"$WS_FRONT_EXPIRED\", \"$WS_FRONT_WRONG_NAME\",
+start_at "\"$WS_FRONT_SELF_SIGNED\", \"$WS_FRONT_EXPIRED\", \"$WS_FRONT_WRONG_NAME\",
     \"$WS_FRONT_WRONG_PURPOSE\", \"$WS_FRONT_OLD\", \"ws${WS_FRONT_GOOD#wss}\", \"wss${AGENT_URL#ws}\",
     \"$WS_FRONT_GOOD\"" "tls: {ca_file: \"$WS_FRONT_CA\"}"
 check "wss, seven bad ones in the list: the eighth is reached" wait_for 30 up "$WS_FRONT_GOOD"
@@ -55,13 +36,13 @@ check "ws:// to a TLS port: what it answers is quoted" \
 check "wss:// to a port without TLS" named "wss${AGENT_URL#ws}" link_tls_not_spoken .
 stop "$AGENT_PID"
 
-agent_to "\"$WS_FRONT_GOOD\"" "tls: {}"
+start_at "\"$WS_FRONT_GOOD\"" "tls: {}"
 check "an authority that only we know" wait_for 10 agent_says ' error +link_tls_authority'
 stop "$AGENT_PID"
 
 # ---- versions and pins
 
-agent_to "\"$WS_FRONT_MIDDLE\"" "tls: {ca_file: \"$WS_FRONT_CA\", min_version: \"1.3\"}"
+start_at "\"$WS_FRONT_MIDDLE\"" "tls: {ca_file: \"$WS_FRONT_CA\", min_version: \"1.3\"}"
 check "TLS 1.2 where 1.3 is the least" wait_for 10 agent_says ' error +link_tls_version'
 sed -i 's/min_version: "1.3"/min_version: "1.2"/' "$WORK/agent.yaml"
 kill -HUP "$AGENT_PID"
@@ -69,13 +50,13 @@ check "and where 1.2 is" wait_for 10 up "$WS_FRONT_MIDDLE"
 stop "$AGENT_PID"
 
 other=$(head -c 32 /dev/zero | base64)
-agent_to "\"$WS_FRONT_GOOD\"" "tls: {ca_file: \"$WS_FRONT_CA\", pin_sha256: \"$other\"}"
+start_at "\"$WS_FRONT_GOOD\"" "tls: {ca_file: \"$WS_FRONT_CA\", pin_sha256: \"$other\"}"
 check "another key than the pinned one" wait_for 10 agent_says ' error +link_tls_pin'
 sed -i "s|pin_sha256: .*|pin_sha256: \"$other $WS_FRONT_PIN\"}|" "$WORK/agent.yaml"
 kill -HUP "$AGENT_PID"
 check "one of two pins: connected" wait_for 10 up "$WS_FRONT_GOOD"
 stop "$AGENT_PID"
-agent_to "\"$WS_FRONT_EXPIRED\"" \
+start_at "\"$WS_FRONT_EXPIRED\"" \
     "tls: {ca_file: \"$WS_FRONT_CA\", pin_sha256: \"$(pin "$WORK/ws-front-expired.pem")\"}"
 check "the right pin does not make an expired certificate good" wait_for 10 agent_says ' error +link_tls_expired'
 stop "$AGENT_PID"
@@ -96,7 +77,7 @@ tls_server wrong_name ws-front-wrong-name ''
 tls_server purpose ws-front-wrong-purpose ''
 tls_server first ws-front ', handshake_first: true'
 tls_server good ws-front ''
-agent_to "\"$TLS_self_signed\", \"$TLS_expired\", \"$TLS_wrong_name\", \"$TLS_purpose\", \"$TLS_first\",
+start_at "\"$TLS_self_signed\", \"$TLS_expired\", \"$TLS_wrong_name\", \"$TLS_purpose\", \"$TLS_first\",
     \"tls://127.0.0.1:$NATS_PORT\", \"$TLS_good\"" "tls: {ca_file: \"$WS_FRONT_CA\", pin_sha256: \"$WS_FRONT_PIN\"}"
 check "tls, six bad ones in the list: the seventh, of the right pin, is reached" wait_for 30 up "$TLS_good"
 check "self-signed" named "$TLS_self_signed" link_tls_authority self.signed
@@ -106,13 +87,13 @@ check "made for a client" named "$TLS_purpose" link_tls_purpose purpose
 check "TLS before the first line" agent_says " link_(silent|lost): .*url=$TLS_first .*"
 check "no TLS" named "tls://127.0.0.1:$NATS_PORT" link_tls_not_spoken .
 stop "$AGENT_PID"
-agent_to "\"$TLS_good\"" "tls: {ca_file: \"$WS_FRONT_CA\", pin_sha256: \"$other\"}"
+start_at "\"$TLS_good\"" "tls: {ca_file: \"$WS_FRONT_CA\", pin_sha256: \"$other\"}"
 check "another key than the pinned one" wait_for 10 agent_says ' error +link_tls_pin'
 stop "$AGENT_PID"
 
 # No TLS of nats-server's is old; nginx speaks no NATS, but that comes later.
 middle=${WS_FRONT_MIDDLE#wss} middle=tls${middle%/nats/}
-agent_to "\"$middle\", \"$TLS_first\"" \
+start_at "\"$middle\", \"$TLS_first\"" \
     "tls: {ca_file: \"$WS_FRONT_CA\", handshake_first: true, min_version: \"1.3\"}"
 check "TLS first, the server speaks 1.2, where 1.3 is the least" wait_for 10 named "$middle" link_tls_version .
 check "TLS first: connected" wait_for 10 up "$TLS_first"

@@ -18,32 +18,12 @@ wss_port=${WS_FRONT_GOOD##*127.0.0.1:} wss_port=${wss_port%%/*}
 cat "$WORK/road-ca.pem" "$WS_FRONT_CA" >"$WORK/both-ca.pem"
 trust="tls: {ca_file: \"$WORK/both-ca.pem\"}"
 
-# agent_to URLS [LINE...]: start it with those URLs, and lines for its nats: section.
-agent_to()
+# start_at URLS [LINE...]
+start_at()
 {
-    {
-        echo "code: t1"
-        echo "nats:"
-        echo "  urls: [$1]"
-        echo "  auth: {type: none}"
-        echo "  connect_spread: 0s"
-        echo "  connect_timeout: 2s"
-        echo "  reconnect_wait: 100ms"
-        echo "  reconnect_max: 300ms"
-        echo "  $trust"
-        shift
-        for _line in "$@"; do
-            printf '  %s\n' "$_line"
-        done
-        echo "tasks: {system_metrics: {enabled: false}, inventory: {enabled: false}}"
-    } >"$WORK/agent.yaml"
-    : >"$WORK/agent.log"
-    start_agent "$WORK/agent.yaml"
-}
-
-answers()
-{
-    [ "$(bus req agents.t1.cmd.ping -t 1 2>/dev/null | jq -r .status)" = pong ]
+    _urls=$1
+    shift
+    agent_to "$_urls" "type: none" "connect_timeout: 2s" "$trust" "$@"
 }
 
 # refused TEXT EVENT [WORDS]: the log says that; the agent, which was started, ends.
@@ -69,7 +49,7 @@ all_roads()
         "wss://localhost:$wss_port/nats/"; do
         port=${url##*localhost:} port=${port%%/*}
         before=$(seen "$2" "$3:$port")
-        agent_to "\"$url\"" "$4"
+        start_at "\"$url\"" "$4"
         check "$1, ${url%%:*}: it answers" wait_for 10 answers
         compare "$1, ${url%%:*}: by the proxy" "$(seen "$2" "$3:$port")" -gt "$before"
         check "$1, ${url%%:*}: it stops" stop "$AGENT_PID"
@@ -83,17 +63,17 @@ all_roads http "$TINYPROXY_LOG" "CONNECT localhost" "proxy: {url: \"$TINYPROXY_U
 match "the name of the server is in the handshake through it" '^localhost 101 ' "$(cat "$WS_FRONT_ACCESS")"
 
 wrong=${WS_FRONT_WRONG_NAME#wss://127.0.0.1}
-agent_to "\"wss://localhost$wrong\", \"tls://localhost${wrong%/nats/}\"" "proxy: {url: \"$TINYPROXY_URL\"}"
+start_at "\"wss://localhost$wrong\", \"tls://localhost${wrong%/nats/}\"" "proxy: {url: \"$TINYPROXY_URL\"}"
 check "behind it a certificate for another name" wait_for 10 agent_says ' error +link_tls_name: .*url=wss://'
 stop "$AGENT_PID"
-agent_to "\"tls://localhost:$wss_port\"" "proxy: {url: \"$TINYPROXY_URL\"}"
+start_at "\"tls://localhost:$wss_port\"" "proxy: {url: \"$TINYPROXY_URL\"}"
 refused "behind it a web server, by tls://" 'link_(silent|protocol|lost|captive_portal|ws_refused)'
 
 # What stands in the environment, the file's word against it, exceptions of both.
 HTTPS_PROXY=$TINYPROXY_URL
 export HTTPS_PROXY
 before=$(seen "$TINYPROXY_LOG" CONNECT)
-agent_to "\"wss://localhost:$wss_port/nats/\""
+start_at "\"wss://localhost:$wss_port/nats/\""
 check "HTTPS_PROXY: it answers" wait_for 10 answers
 compare "HTTPS_PROXY: by the proxy" "$(seen "$TINYPROXY_LOG" "CONNECT localhost")" -gt 0
 compare "HTTPS_PROXY: now" "$(seen "$TINYPROXY_LOG" CONNECT)" -gt "$before"
@@ -105,7 +85,7 @@ directly()
     _text=$1
     shift
     before=$(seen "$TINYPROXY_LOG" CONNECT)
-    agent_to "\"wss://localhost:$wss_port/nats/\", \"nats://127.0.0.1:$NATS_PORT\"" "$@"
+    start_at "\"wss://localhost:$wss_port/nats/\", \"nats://127.0.0.1:$NATS_PORT\"" "$@"
     check "$_text: it answers" wait_for 10 answers
     equal "$_text: directly" "$before" "$(seen "$TINYPROXY_LOG" CONNECT)"
     stop "$AGENT_PID"
@@ -119,9 +99,9 @@ NO_PROXY='*'
 directly "nats.proxy.except" "proxy: {url: \"$TINYPROXY_URL\", except: [localhost, 127.0.0.1]}"
 unset NO_PROXY
 
-agent_to "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"http://127.0.0.1:$(free_port)\"}"
+start_at "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"http://127.0.0.1:$(free_port)\"}"
 refused "a proxy that is not there" link_proxy_down
-agent_to "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"http://no-such-proxy.invalid:3128\"}"
+start_at "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"http://no-such-proxy.invalid:3128\"}"
 refused "a proxy of no known name" link_proxy_name
 
 # ---- one that wants a login, and lets nobody to the other ports
@@ -133,25 +113,25 @@ start_tinyproxy proxy-user proxy-s3cret
 echo proxy-s3cret >"$WORK/proxy-password"
 echo wrong-s3cret >"$WORK/wrong-password"
 login="url: \"$TINYPROXY_URL\", username: proxy-user, password_file: \"$WORK/proxy-password\""
-agent_to "\"wss://localhost:$wss_port/nats/\"" "proxy: {$login}"
+start_at "\"wss://localhost:$wss_port/nats/\"" "proxy: {$login}"
 check "a login from a file: it answers" wait_for 10 answers
 no_match "the password is in no log, argument or environment" 'proxy-s3cret' "$(
     cat "$AGENT_LOG"
     tr '\0' '\n' <"/proc/$AGENT_PID/cmdline"
     tr '\0' '\n' <"/proc/$AGENT_PID/environ")"
 stop "$AGENT_PID"
-agent_to "\"wss://localhost:$wss_port/nats/\"" "proxy: {$(echo "$login" | sed 's/proxy-password/wrong-password/')}"
+start_at "\"wss://localhost:$wss_port/nats/\"" "proxy: {$(echo "$login" | sed 's/proxy-password/wrong-password/')}"
 refused "a wrong password" link_proxy_auth
-agent_to "\"ws://localhost:$ws_port\"" "proxy: {url: \"$TINYPROXY_URL\"}"
+start_at "\"ws://localhost:$ws_port\"" "proxy: {url: \"$TINYPROXY_URL\"}"
 refused "no login" link_proxy_auth
-agent_to "\"nats://localhost:$NATS_PORT\", \"ws://localhost:$ws_port\"" "proxy: {$login}"
+start_at "\"nats://localhost:$NATS_PORT\", \"ws://localhost:$ws_port\"" "proxy: {$login}"
 check "a port that it does not let through is named" wait_for 10 \
     agent_says " error +link_proxy_refused: .*url=nats://localhost:$NATS_PORT .*403"
 check "and the next in the list reached" wait_for 10 answers
 stop "$AGENT_PID"
 HTTPS_PROXY=http://proxy-user:proxy-s3cret@127.0.0.1:$TINYPROXY_PORT
 export HTTPS_PROXY
-agent_to "\"wss://localhost:$wss_port/nats/\""
+start_at "\"wss://localhost:$wss_port/nats/\""
 unset HTTPS_PROXY
 check "a login in HTTPS_PROXY: it answers" wait_for 10 answers
 no_match "which the log does not show" 'proxy-s3cret' "$(cat "$AGENT_LOG")"
@@ -167,9 +147,9 @@ start_https_proxy
 login="username: proxy-user, password_file: \"$WORK/proxy-password\""
 all_roads https "$TINYPROXY_LOG" "CONNECT localhost" \
     "proxy: {url: \"$HTTPS_PROXY_URL\", $login, ca_file: \"$HTTPS_PROXY_CA\"}"
-agent_to "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"$HTTPS_PROXY_URL\", $login}"
+start_at "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"$HTTPS_PROXY_URL\", $login}"
 refused "an https proxy of an authority that nobody knows" link_proxy_tls
-agent_to "\"wss://localhost:$wss_port/nats/\"" \
+start_at "\"wss://localhost:$wss_port/nats/\"" \
     "proxy: {url: \"https://127.0.0.1:$ws_port\", $login, ca_file: \"$HTTPS_PROXY_CA\"}"
 refused "an https proxy that speaks no TLS" link_proxy_tls
 
@@ -179,19 +159,19 @@ start_socks socks-user socks-s3cret
 echo socks-s3cret >"$WORK/socks-password"
 login="username: socks-user, password_file: \"$WORK/socks-password\""
 all_roads socks5h "$SOCKS_LOG" "connected to localhost" "proxy: {url: \"socks5h://$SOCKS_ADDRESS\", $login}"
-agent_to "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"socks5://$SOCKS_ADDRESS\", $login}"
+start_at "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"socks5://$SOCKS_ADDRESS\", $login}"
 check "socks5: it answers" wait_for 10 answers
 match "socks5: the name was looked up here" "connected to (127.0.0.1|::1):$wss_port" "$(cat "$SOCKS_LOG")"
 stop "$AGENT_PID"
-agent_to "\"nats://localhost:$NATS_PORT\"" "proxy: {url: \"socks5h://$SOCKS_ADDRESS\", username: socks-user, password_file: \"$WORK/wrong-password\"}"
+start_at "\"nats://localhost:$NATS_PORT\"" "proxy: {url: \"socks5h://$SOCKS_ADDRESS\", username: socks-user, password_file: \"$WORK/wrong-password\"}"
 refused "a wrong password for SOCKS" link_proxy_auth
-agent_to "\"nats://localhost:$(free_port)\"" "proxy: {url: \"socks5h://$SOCKS_ADDRESS\", $login}"
+start_at "\"nats://localhost:$(free_port)\"" "proxy: {url: \"socks5h://$SOCKS_ADDRESS\", $login}"
 refused "SOCKS, and nothing at the other end" 'link_(refused|proxy_refused)'
-agent_to "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"socks5h://127.0.0.1:$NATS_PORT\"}"
+start_at "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"socks5h://127.0.0.1:$NATS_PORT\"}"
 refused "a SOCKS proxy that is none" 'link_proxy_(refused|down)'
-agent_to "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"http://127.0.0.1:$NATS_PORT\"}"
+start_at "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"http://127.0.0.1:$NATS_PORT\"}"
 refused "an HTTP proxy that is none" 'link_proxy_(refused|down)'
-agent_to "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"socks5h://127.0.0.1:$TINYPROXY_PORT\"}"
+start_at "\"wss://localhost:$wss_port/nats/\"" "proxy: {url: \"socks5h://127.0.0.1:$TINYPROXY_PORT\"}"
 refused "one that waits for more" link_timeout 'the proxy'
 stop_nats
 
