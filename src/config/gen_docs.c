@@ -1,6 +1,6 @@
 /* Documentation from the tables: the example file, agent.yaml(5), stone-age-agent(8), events.md.
  *
- *     gen_docs example|man|command|events STATEDIR RUNDIR CONFDIR
+ *     gen_docs example|man|command|events|completion|SUBCOMMAND STATEDIR RUNDIR CONFDIR
  *
  * For command a template comes on standard input, with the marks @SYNOPSIS@, @SUBCOMMANDS@ and
  * @OPTIONS@ on lines of their own.
@@ -1199,12 +1199,15 @@ static void print_man(void)
 
 /* ---- stone-age-agent(8) -------------------------------------------------------------- */
 
-static const struct {
+typedef struct subcommand_t {
     const char *name;
     const char *options;            /* ids, separated by blanks; "-" in front: no others */
+    const char *doc;
     const char *man;
-} subcommands[] = {
-#define SA_SUBCOMMAND(name_, function_, options_, doc_, man_) {name_, options_, man_},
+} subcommand_t;
+
+static const subcommand_t subcommands[] = {
+#define SA_SUBCOMMAND(name_, function_, options_, doc_, man_) {name_, options_, doc_, man_},
 #define SA_CLI_OPTION(id_, letter_, argument_, doc_, man_)
 #include "sa_subcommands.def"
 #undef SA_SUBCOMMAND
@@ -1236,38 +1239,61 @@ static void print_cli_argument(const char *argument)
     }
 }
 
-static void print_synopsis_option(const char *id, size_t length)
+/* The option at PLACE of the table, in a synopsis or in full. */
+static void print_synopsis_option(size_t place)
+{
+    if (cli_options[place].letter) {
+        printf(".Op Fl %c", cli_options[place].letter);
+    } else {
+        printf(".Op Fl \\-%s", cli_options[place].id);
+    }
+    print_cli_argument(cli_options[place].argument);
+    printf("\n");
+}
+
+static void print_cli_option(size_t place)
+{
+    if (cli_options[place].letter) {
+        printf(".It Fl %c , \\-%s", cli_options[place].letter, cli_options[place].id);
+    } else {
+        printf(".It Fl \\-%s", cli_options[place].id);
+    }
+    print_cli_argument(cli_options[place].argument);
+    printf("\n%s", cli_options[place].man);
+}
+
+static void print_option_called(const char *id, size_t length, void (*print)(size_t place))
 {
     for (size_t i = 0; i < COUNT(cli_options); i++) {
         if (strlen(cli_options[i].id) == length && strncmp(cli_options[i].id, id, length) == 0) {
-            if (cli_options[i].letter) {
-                printf(".Op Fl %c", cli_options[i].letter);
-            } else {
-                printf(".Op Fl \\-%s", cli_options[i].id);
-            }
-            print_cli_argument(cli_options[i].argument);
-            printf("\n");
+            print(i);
         }
+    }
+}
+
+/* PRINT each option that SUBCOMMAND takes. */
+static void print_options_of(const subcommand_t *subcommand, void (*print)(size_t place))
+{
+    const char *at = subcommand->options;
+
+    if (at[0] != '-') {
+        print_option_called("config", 6, print);
+        print_option_called("set", 3, print);
+    }
+    while (*at) {
+        size_t length = strcspn(at, " ");
+
+        print_option_called(at, length, print);
+        at += length;
+        at += strspn(at, " ");
     }
 }
 
 static void print_synopsis(void)
 {
     for (size_t i = 0; i < COUNT(subcommands); i++) {
-        const char *at = subcommands[i].options;
-
         printf(".Nm\n.Cm %s\n", subcommands[i].name);
-        if (at[0] != '-') {
-            print_synopsis_option("config", 6);
-            print_synopsis_option("set", 3);
-        }
-        while (*at) {
-            size_t length = strcspn(at, " ");
-
-            print_synopsis_option(at, length);
-            at += length;
-            at += strspn(at, " ");
-        }
+        print_options_of(&subcommands[i], print_synopsis_option);
     }
 }
 
@@ -1284,15 +1310,37 @@ static void print_cli_options(void)
 {
     printf(".Bl -tag -width Ds\n");
     for (size_t i = 0; i < COUNT(cli_options); i++) {
-        if (cli_options[i].letter) {
-            printf(".It Fl %c , \\-%s", cli_options[i].letter, cli_options[i].id);
-        } else {
-            printf(".It Fl \\-%s", cli_options[i].id);
-        }
-        print_cli_argument(cli_options[i].argument);
-        printf("\n%s", cli_options[i].man);
+        print_cli_option(i);
     }
     printf(".El\n");
+}
+
+/* The page of one subcommand. */
+static void print_page(const subcommand_t *subcommand)
+{
+    printf(".\\\" Made out of sa_subcommands.def.\n"
+           ".Dd November 24, 2026\n.Dt STONE-AGE-AGENT-");
+    for (const char *c = subcommand->name; *c; c++) {
+        putchar(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
+    }
+    printf(" 8\n.Os\n.Sh NAME\n.Nm stone-age-agent-%s\n.Nd %s\n", subcommand->name,
+           subcommand->doc);
+    printf(".Sh SYNOPSIS\n.Nm stone-age-agent\n.Cm %s\n", subcommand->name);
+    print_options_of(subcommand, print_synopsis_option);
+    printf(".Sh DESCRIPTION\n%s.Pp\nThe options are:\n.Bl -tag -width Ds\n", subcommand->man);
+    print_options_of(subcommand, print_cli_option);
+    printf(".El\n.Sh SEE ALSO\n.Xr agent.yaml 5 ,\n.Xr stone-age-agent 8\n");
+}
+
+static bool print_page_called(const char *name)
+{
+    for (size_t i = 0; i < COUNT(subcommands); i++) {
+        if (strcmp(subcommands[i].name, name) == 0) {
+            print_page(&subcommands[i]);
+            return true;
+        }
+    }
+    return false;
 }
 
 static void print_command(void)
@@ -1471,8 +1519,11 @@ int main(int argc, char **argv)
                 return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
             }
         }
+        if (print_page_called(argv[1])) {
+            return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        }
     }
-    fputs("usage: gen_docs example|man|command|events|completion STATEDIR RUNDIR CONFDIR\n",
-          stderr);
+    fputs("usage: gen_docs example|man|command|events|completion|SUBCOMMAND STATEDIR RUNDIR "
+          "CONFDIR\n", stderr);
     return EXIT_FAILURE;
 }
