@@ -253,6 +253,17 @@ compare()
     fi
 }
 
+# jq(1), whose version 1.6 takes no input at all for a success of -e: here it is none.
+jq()
+{
+    case " $* " in
+    *' -e '*)
+        _answer=$(command jq "$@") && [ -n "$_answer" ] && printf '%s\n' "$_answer"
+        ;;
+    *) command jq "$@" ;;
+    esac
+}
+
 # match TEXT EXTENDED-REGULAR-EXPRESSION FOUND: one line of FOUND matches.
 match()
 {
