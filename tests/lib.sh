@@ -303,6 +303,18 @@ wait_for()
     done
 }
 
+# opened fd|task: how many descriptors, or threads, the agent has at this moment.
+opened()
+{
+    find "/proc/$AGENT_PID/$1" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l
+}
+
+# opened_at_most fd|task N: to be waited for, since who is at work has more for an instant.
+opened_at_most()
+{
+    test "$(opened "$1")" -le "$2"
+}
+
 # has_line FILE EXTENDED-REGULAR-EXPRESSION [COUNT]: at least COUNT lines (1).
 has_line()
 {

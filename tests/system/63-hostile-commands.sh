@@ -127,11 +127,6 @@ figure()
     sed -n "s/^$1:[^0-9]*\([0-9]*\).*/\1/p" "/proc/$AGENT_PID/status"
 }
 
-descriptors()
-{
-    find "/proc/$AGENT_PID/fd" -mindepth 1 2>/dev/null | wc -l
-}
-
 # memory_is_kept MB: no more than so much above what it was.
 memory_is_kept()
 {
@@ -141,11 +136,6 @@ memory_is_kept()
     else
         compare "memory is what it was, within $1 MB" $_more -lt $(($1 * 1024))
     fi
-}
-
-no_more_descriptors()
-{
-    test "$(descriptors)" -le "$open"
 }
 
 check "the agent answers" wait_for 10 sh -c "'$BUILD/tests/tools/bus' -s '$NATS_URL' req agents.t1.cmd.ping"
@@ -160,7 +150,7 @@ check "a canary dies of a command that runs" rm "$canary"
 python3 "$TOP/tests/tools/hostile.py" crowd "$NATS_URL" t1 '{"command":"brief"}' 8 >"$WORK/crowd"
 equal "eight at once run" 8 "$(jq .success "$WORK/crowd")"
 memory=$(figure RssAnon)
-open=$(descriptors)
+open=$(opened fd)
 
 # ---- the rows
 
@@ -184,7 +174,7 @@ equal "no reason names what lies behind a link" 0 "$(awk -F'\t' \
     '$4 ~ "/etc/shadow|/evil/|state/audit" && $2 !~ "shadow|evil|state" { n++ } END { print n + 0 }' \
     "$WORK/cases")"
 memory_is_kept 2
-check "no descriptor is left open" wait_for 5 no_more_descriptors
+check "no descriptor is left open" wait_for 5 opened_at_most fd "$open"
 
 # ---- 15, 16, 21: what a request says about time and environment is nothing
 
@@ -276,5 +266,5 @@ check_not "and printable ASCII" grep -q '[^ -~]' "$audit"
 equal "what ran has ended" "$(lines begin)" "$(lines end)"
 equal "each request but pings is there once" $requests $(($(lines begin) + $(lines refused)))
 equal "and nothing else is" "$(grep -c . "$audit")" $(($(lines begin) * 2 + $(lines refused)))
-check "no descriptor is left open in the end" wait_for 5 no_more_descriptors
+check "no descriptor is left open in the end" wait_for 5 opened_at_most fd "$open"
 memory_is_kept 4

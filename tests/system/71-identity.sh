@@ -324,16 +324,11 @@ check "it is online" wait_for 20 answers
 check "visits begin" wait_for 45 state_is current
 sleep 3
 memory=$(own_memory)
-open=$(find "/proc/$AGENT_PID/fd" -mindepth 1 | wc -l)
+open=$(opened fd)
 sleep 12
 note "own memory $memory KB, a dozen visits later $(own_memory) KB"
 check "no growth" test $(($(own_memory) - memory)) -lt 512
-# At some moment between two of them: during one there are more.
-no_more_open()
-{
-    [ "$(find "/proc/$AGENT_PID/fd" -mindepth 1 | wc -l)" -le "$open" ]
-}
-check "no descriptor" wait_for 10 no_more_open
+check "no descriptor" wait_for 10 opened_at_most fd "$open"
 stop_agent
 start_agent "$WORK/etc/agent.yaml" --set platform.sync_interval=4s
 check "it is online" wait_for 20 answers

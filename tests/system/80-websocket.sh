@@ -67,8 +67,8 @@ bus stream-add REPORTS 'agents.*.telemetry.>' --file --dedupe 3600
 rm -f "$STATE"/spool*
 start_agent "$WORK/etc/agent.yaml"
 check "reports flow" wait_for 20 has_messages REPORTS 20
-threads=$(ls "/proc/$AGENT_PID/task" | wc -l)
-fds=$(ls "/proc/$AGENT_PID/fd" | wc -l)
+threads=$(opened task)
+fds=$(opened fd)
 first=$(grep -c ' link_up' "$AGENT_LOG")
 lost=0
 for turn in $(seq "$KILLS"); do
@@ -82,8 +82,8 @@ done
 equal "$KILLS times kill -9 of the server: it came back each time" 0 "$lost"
 check "the backlog drains" wait_for 20 spool_is_below 21
 sleep 0.3
-compare "it has no more threads than before" "$(ls "/proc/$AGENT_PID/task" | wc -l)" -le "$threads"
-compare "nor descriptors" "$(ls "/proc/$AGENT_PID/fd" | wc -l)" -le $((fds + 1))
+check "it has no more threads than before" wait_for 5 opened_at_most task "$threads"
+check "nor descriptors" wait_for 5 opened_at_most fd "$fds"
 compare "it connected anew each time" "$(bus req "agents.$code.cmd.health" | jq .nats.reconnects)" \
     -ge "$KILLS"
 stop_agent

@@ -48,8 +48,8 @@ if [ "$WAIT_FACTOR" -eq 1 ]; then
     compare "it had $before KiB, has $after and never had more than $(size VmHWM)" "$(size VmHWM)" \
         -le $((before + 8192))
 fi
-compare "it has no thread too many" "$(ls "/proc/$AGENT_PID/task" | wc -l)" -le 16
-compare "nor descriptor" "$(ls "/proc/$AGENT_PID/fd" | wc -l)" -le 40
+check "it has no thread too many" wait_for 5 opened_at_most task 16
+check "nor descriptor" wait_for 5 opened_at_most fd 40
 
 # ---- what the log says of each
 
