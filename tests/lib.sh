@@ -17,7 +17,8 @@
 # whatever way.  Many stories can run at once.
 #
 # From outside: BUILD, the build folder (default: build/gcc, else build);
-# WAIT_FACTOR multiplies every patience (slow builds); KEEP=1 leaves $WORK.
+# WAIT_FACTOR multiplies every patience (slow builds), TIME_FACTOR (the same) those with a
+# machine that has other things to do; KEEP=1 leaves $WORK.
 # For the story: WORK, its own folder; TOP, the sources; AGENT; STATE, where the
 # agent keeps its state unless the story's config says otherwise; and those that
 # each start_ function names.
@@ -44,6 +45,7 @@ LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$TOP/tests/lsan.supp:print_suppression
 export LSAN_OPTIONS
 AGENT=$BUILD/stone-age-agent
 WAIT_FACTOR=${WAIT_FACTOR:-1}
+TIME_FACTOR=${TIME_FACTOR:-$WAIT_FACTOR}
 PATH=$TOP/build/deps/usr/sbin:$TOP/build/deps/usr/bin:$TOP/build/deps/prometheus/usr/bin:$PATH
 PATH=$TOP/build/deps/pocketbase/bin:$TOP/build/deps/nginx/usr/sbin:$PATH
 PATH=$TOP/build/deps/proxies/usr/bin:$PATH
@@ -190,7 +192,7 @@ own_namespace()
     fi
     rm -rf "$WORK"
     exec $_sudo unshare "$@" -- env IN_NAMESPACE=yes PATH="$PATH" BUILD="$BUILD" \
-        WAIT_FACTOR="$WAIT_FACTOR" KEEP="${KEEP:-}" NO_COLOR="${NO_COLOR:-}" \
+        WAIT_FACTOR="$WAIT_FACTOR" TIME_FACTOR="$TIME_FACTOR" KEEP="${KEEP:-}" NO_COLOR="${NO_COLOR:-}" \
         ROAD="${ROAD:-}" KILLS="${KILLS:-}" "$0"
 }
 
@@ -253,6 +255,13 @@ compare()
     fi
 }
 
+# in_time NAME MS LIMIT: it took no longer than is promised, where the machine has nothing else
+# to do.  tests/all, which runs much side by side, lets TIME_FACTOR times as long pass.
+in_time()
+{
+    compare "$1: $2 ms" "$2" -le $(($3 * TIME_FACTOR))
+}
+
 # jq(1), whose version 1.6 takes no input at all for a success of -e: here it is none.
 jq()
 {
@@ -292,7 +301,7 @@ no_match()
 # that time.  Alone it ends the story, below `check` it is a check.
 wait_for()
 {
-    _until=$(($(date +%s%3N) + $1 * 1000 * WAIT_FACTOR))
+    _until=$(($(date +%s%3N) + $1 * 1000 * TIME_FACTOR))
     shift
     until "$@"; do
         if [ "$(date +%s%3N)" -gt "$_until" ]; then
@@ -1113,7 +1122,7 @@ all_arrived()
 # whole seconds).
 no_stale_beat()
 {
-    _stale=$(bus stream-dump "$1" --data | jq -c --argjson most $((2 * WAIT_FACTOR)) '
+    _stale=$(bus stream-dump "$1" --data | jq -c --argjson most $((2 * TIME_FACTOR)) '
         (.ts / 1000 - (.data | fromjson.ts | fromdateiso8601)) as $age
         | select($age < -0.1 or $age > $most) | {seq, age: $age, data}')
     equal "no beat in the stream is stale ($(bus stream-info "$1" | jq .messages) beats)" "" "$_stale"

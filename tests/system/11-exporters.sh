@@ -60,7 +60,7 @@ equal "each sample has the labels code, job and instance" "" \
     "$(grep -v '^#' "$WORK/out" | grep -Fv "{code=\"t1\",job=\"page\",instance=\"$instance\"" || true)"
 times=$(grep -v '^#' "$WORK/out" | sed 's/.* //' | sort -u)
 match "and a time, the same for all" '^[0-9]{13}$' "$times"
-compare "which is that of the scrape" "$(($(date +%s%3N) - times))" -lt $((20000 * WAIT_FACTOR))
+in_time "which is that of the scrape" $(($(date +%s%3N) - times)) 20000
 # Take away what was added, and it is the page.  A label that the exporter has
 # by one of our names is kept as exported_NAME, as Prometheus does it.
 match "its own label code is not lost" ',exported_code="200"\}' "$(cat "$WORK/out")"

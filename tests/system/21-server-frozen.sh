@@ -33,8 +33,7 @@ compare "at most the beat in flight is late" "$stale" -le 1
 freeze_nats
 began=$(date +%s%3N)
 stop_agent
-compare "a stop while it is frozen takes its time, and no more" $(($(date +%s%3N) - began)) \
-    -lt $((12000 * WAIT_FACTOR))
+in_time "a stop while it is frozen takes its time, and no more" $(($(date +%s%3N) - began)) 12000
 thaw_nats
 start_agent "$WORK/agent.yaml"
 check "awake: what was left drains" wait_for 30 spool_is_below 20

@@ -26,7 +26,8 @@ first=$(spool 'SELECT coalesce(min(seq), 0) FROM report')
 [ "$first" -gt 0 ] || first=$(($(spool_highest) + 1))
 check "ten minutes and more of a report a second: 720 wait" wait_for 40 spool_holds 720
 oldest=$(spool 'SELECT min(seq) FROM report')
-equal "none of the oldest was given up" "$first" "$oldest"
+# One that had been handed over and not yet acknowledged may have come back meanwhile.
+compare "none of the oldest was given up" "$oldest" -le "$first"
 newest=$(spool_highest)
 restart_nats
 up=$(date +%s%3N)
@@ -40,13 +41,13 @@ until spool_is_below 41; do
     took=$(($(date +%s%3N) - began))
     asked=$((asked + 1))
     [ $took -le $slowest ] || slowest=$took
-    [ $((began - up)) -lt $((40000 * WAIT_FACTOR)) ] || break
+    [ $((began - up)) -lt $((40000 * TIME_FACTOR)) ] || break
     sleep 0.1
 done
 drained=$(($(date +%s%3N) - up))
 check "the backlog drains ($drained ms)" spool_is_below 80
 equal "meanwhile each of $asked pings is answered" 0 $silent
-compare "in a second at most (the slowest: $slowest ms with the asking)" $slowest -le $((1000 * WAIT_FACTOR))
+in_time "in a second at most" $slowest 1000
 compare "and beats come: at once with the connection, and after the interval" \
     "$(bus stream-info BEATS | jq .messages)" -ge 3
 stop_agent
@@ -66,9 +67,8 @@ $(awk -v up="$up" -v newest="$newest" '$1 >= up && $2 <= newest {
     if (n - low > most) most = n - low
 } END { printf "%d %d %d\n", begin - up, most, n * 1000 / (at[n] - begin + 1) }' "$WORK/arrivals")
 END2
-compare "the drain began after $delay ms: within spool.drain_spread of the connect" \
-    "$delay" -le $((SPREAD + 1000 * WAIT_FACTOR))
+in_time "the drain began within spool.drain_spread of the connect" "$delay" $((SPREAD + 1000))
 compare "at most $most arrived within a second: spool.drain_rate and what is on its way" \
     "$most" -le $((RATE + 2 * WINDOW))
-compare "on average $average a second: the rate is used" "$average" -ge $((RATE * 7 / 10 / WAIT_FACTOR))
+compare "on average $average a second: the rate is used" "$average" -ge $((RATE * 7 / 10 / TIME_FACTOR))
 no_match "the log has no error" ' error ' "$(cat "$AGENT_LOG")"

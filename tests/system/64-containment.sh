@@ -319,15 +319,15 @@ for name in $units; do
     equal "$name: sleep & echo is answered with what was said, and what it left is counted" \
         '["success",0,"x\n",1]' \
         "$(said "$name" leaves '[.status, .exit_code, .output, .leftover_processes]')"
-    compare "$name: long before its 5 s" "$(cat "$WORK/$name.leaves.time")" -lt $((6000 * WAIT_FACTOR))
+    in_time "$name: long before its 5 s" "$(cat "$WORK/$name.leaves.time")" 6000
     equal "$name: a daemon of a double fork that holds the pipe does not hold it up" \
         '["success","x\n"]' "$(said "$name" daemon '[.status, .output]')"
-    compare "$name: nor for long" "$(cat "$WORK/$name.daemon.time")" -lt $((2000 * WAIT_FACTOR))
+    in_time "$name: nor for long" "$(cat "$WORK/$name.daemon.time")" 2000
     for command in deaf stopped; do
         equal "$name: $command ends at its 1 s" '["command execution timeout (1s)","x\n"]' \
             "$(said "$name" $command '[.error, .output]')"
-        compare "$name: and the answer comes a second later at most" \
-            "$(cat "$WORK/$name.$command.time")" -lt $((2000 * WAIT_FACTOR))
+        in_time "$name: and the answer comes a second later at most" \
+            "$(cat "$WORK/$name.$command.time")" 2000
     done
     check "$name: no process with their marks is left" wait_for 1 none_left "$name"
 done
@@ -351,12 +351,11 @@ for name in $units; do
     check "$name: all of $wild are answered" wait_for 15 all_answered "$name" "$wild"
     equal "$name: a chain of processes ends at its 1 s" '"command execution timeout (1s)"' \
         "$(said "$name" chain .error)"
-    compare "$name: and is caught in less than another" "$(cat "$WORK/$name.chain.time")" -lt \
-        $((2500 * WAIT_FACTOR))
+    in_time "$name: and is caught in less than another" "$(cat "$WORK/$name.chain.time")" 2500
     case $wild in
     *bomb*)
         match "$name: a fork bomb ends" '^(0|1|2|124|137|143|254|null)$' "$(said "$name" bomb .exit_code)"
-        compare "$name: in its time" "$(cat "$WORK/$name.bomb.time")" -lt $((2500 * WAIT_FACTOR))
+        in_time "$name: in its time" "$(cat "$WORK/$name.bomb.time")" 2500
         ;;
     esac
     if has_controller memory && [ "$name" != plain ]; then
@@ -553,4 +552,4 @@ for name in $units; do
     check "$name: with all of it" none_left "$name"
     equal "$name: and no complaint" success "$(box systemctl show -P Result "sa-$name")"
 done
-compare "at once ($(($(date +%s%3N) - began)) ms for all)" $(($(date +%s%3N) - began)) -lt 10000
+in_time "at once" $(($(date +%s%3N) - began)) 10000

@@ -409,7 +409,7 @@ hostile()
     box systemd-run --quiet --wait --pipe --collect --unit=hostile "$@" \
         --setenv=BUILD=/srv/build --setenv=SA_RACE_SECONDS=1 \
         --setenv=TMPDIR=/var/lib/stone-age --setenv=HOME=/var/lib/stone-age --setenv=NO_COLOR=1 \
-        --setenv=WAIT_FACTOR="$WAIT_FACTOR" \
+        --setenv=WAIT_FACTOR="$WAIT_FACTOR" --setenv=TIME_FACTOR="$TIME_FACTOR" \
         --setenv=PATH=/srv/deps/usr/sbin:/srv/deps/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         /srv/tree/tests/system/63-hostile-commands.sh >"$WORK/hostile.txt" 2>&1
 }

@@ -41,6 +41,20 @@
         sa_error_clear(sa_test_err_);                                         \
     } while (0)
 
+/* TIME_FACTOR of the environment, 1 without it: how many times as long something may take
+ * as it does on a machine that has nothing else to do (tests/all sets it). */
+static inline int sa_test_patience(void)
+{
+    const char *text = getenv("TIME_FACTOR");
+    long factor = text ? strtol(text, NULL, 10) : 1;
+
+    return factor > 1 && factor < 100 ? (int)factor : 1;
+}
+
+/* TOOK_ is less than MOST_, both microseconds. */
+#define SA_ASSERT_IN_TIME(took_, most_)                                       \
+    ck_assert_int_lt((took_), (most_) * sa_test_patience())
+
 #define SA_TEST(name)                                \
     static void name##_body(apr_pool_t *pool);       \
     START_TEST(name)                                 \

@@ -54,6 +54,32 @@ SA_TEST(when_all_is_current_it_comes_again_after_about_the_interval)
     ck_assert(longest - shortest > apr_time_from_sec(600));      /* a fleet spreads */
 }
 
+SA_TEST(the_overlay_has_it_come_more_often)
+{
+    static const struct {
+        const char *more;
+        apr_int64_t seconds;
+    } cases[] = {
+        {"nebula: {sync_interval: 5m}\n", 36000},
+        {"nebula: {enabled: true}\n", 600},
+        {"nebula: {enabled: true, sync_interval: 5m}\n", 300},
+        {"nebula: {enabled: true, sync_interval: 11h}\n", 36000},
+        {"nebula: {enabled: true, sync_interval: 0s}\n", 36000},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const sa_config_t *config =
+            make_config(apr_pstrcat(pool, "  sync_interval: 10h\n", cases[i].more, NULL), pool);
+        apr_interval_time_t pause = pause_after(SA_BOOTSTRAP_CURRENT, 1, config);
+
+        ck_assert_int_eq(sa_bootstrap_interval(config), apr_time_from_sec(cases[i].seconds));
+        ck_assert(pause >= apr_time_from_sec(cases[i].seconds) * 8 / 10);
+        ck_assert(pause <= apr_time_from_sec(cases[i].seconds) * 11 / 10);
+    }
+    ck_assert_int_eq(sa_bootstrap_interval(make_config("  sync_interval: 0s\n"
+                                                       "nebula: {enabled: true}\n", pool)), 0);
+}
+
 SA_TEST(with_an_interval_of_0_it_does_not_come_again)
 {
     ck_assert(pause_after(SA_BOOTSTRAP_CURRENT, 1, make_config("  sync_interval: 0s\n", pool))
@@ -211,6 +237,7 @@ SA_TEST(a_look_says_what_is_in_place)
 }
 
 SA_TEST_MAIN("bootstrap", when_all_is_current_it_comes_again_after_about_the_interval,
+             the_overlay_has_it_come_more_often,
              with_an_interval_of_0_it_does_not_come_again,
              what_is_not_well_is_tried_again_more_and_more_slowly_and_for_ever,
              a_deactivated_one_is_back_within_a_minute_of_its_activation_at_first,

@@ -611,9 +611,9 @@ SA_TEST(reserved_paths_are_accepted_whole_and_remembered)
                                         "nats: {max_reconnects: {x: 1}}\n",
                           pool), "");
     ck_assert_str_eq(sa_config_reserved(config, pool), "sync nebula nats.max_reconnects");
-    ck_assert_str_eq(load(&config, BASE "nebula: {enabled: false, sync_interval: [x], "
+    ck_assert_str_eq(load(&config, BASE "nebula: {enabled: false, source: [x], "
                                         "config_file: /n}\n", pool), "");
-    ck_assert_str_eq(sa_config_reserved(config, pool), "nebula.sync_interval");
+    ck_assert_str_eq(sa_config_reserved(config, pool), "nebula.source");
     ck_assert_str_eq(config->nebula_config_file, "/n");
     ck_assert_str_eq(load(&config, BASE, pool), "");
     ck_assert_str_eq(sa_config_reserved(config, pool), "");

@@ -135,8 +135,8 @@ static void is_end(const outcome_t *outcome, sa_os_exec_end_t end)
 static void is_between(apr_interval_time_t value, apr_interval_time_t low,
                        apr_interval_time_t high)
 {
-    ck_assert_msg(value >= low && value <= high + LATE, "%ld us, not %ld to %ld", (long)value,
-                  (long)low, (long)high);
+    ck_assert_msg(value >= low && value <= high + LATE * sa_test_patience(),
+                  "%ld us, not %ld to %ld", (long)value, (long)low, (long)high);
 }
 
 /* ---- looking ------------------------------------------------------------------- */
