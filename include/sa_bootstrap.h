@@ -82,6 +82,10 @@ void sa_bootstrap_visit(sa_bootstrap_result_t *result, const sa_config_t *config
                         sa_bootstrap_want_t want, const sa_bootstrap_bus_t *bus,
                         const volatile apr_uint32_t *stop, apr_pool_t *scratch_pool);
 
+/* Between two visits that find all up to date, without jitter: platform.sync_interval, or
+ * nebula.sync_interval where the overlay is wanted more often.  0: never. */
+apr_interval_time_t sa_bootstrap_interval(const sa_config_t *config);
+
 /* How long to wait before the next visit: COUNT is how many in a row have come to
  * this state.  With jitter.  0: never, until something changes (platform.sync_interval 0). */
 apr_interval_time_t sa_bootstrap_pause(const sa_bootstrap_result_t *result, apr_uint32_t count,

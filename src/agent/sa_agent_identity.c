@@ -465,7 +465,7 @@ static apr_interval_time_t first_due(const sa_agent__identity_t *identity)
     sa_random_init(&random);
     wait = (apr_interval_time_t)sa_random_below(&random, START_SPREAD);
     if (place.has_session && sa_time_now() - place.synced_at < FRESH
-        && sa_time_now() >= place.synced_at && identity->config->platform_sync_interval > FRESH) {
+        && sa_time_now() >= place.synced_at && sa_bootstrap_interval(identity->config) > FRESH) {
         wait += FRESH;
     }
     return sa_time_mono() + wait;

@@ -329,6 +329,14 @@ static apr_interval_time_t jitter(apr_interval_time_t length)
                                                              (apr_uint64_t)(length - length / 2));
 }
 
+apr_interval_time_t sa_bootstrap_interval(const sa_config_t *config)
+{
+    apr_interval_time_t length = config->platform_sync_interval;
+    apr_interval_time_t overlay = config->nebula_enabled ? config->nebula_sync_interval : 0;
+
+    return overlay > 0 && overlay < length ? overlay : length;
+}
+
 apr_interval_time_t sa_bootstrap_pause(const sa_bootstrap_result_t *result, apr_uint32_t count,
                                        const sa_config_t *config)
 {
@@ -337,7 +345,7 @@ apr_interval_time_t sa_bootstrap_pause(const sa_bootstrap_result_t *result, apr_
     apr_interval_time_t wait;
 
     if (result->state == SA_BOOTSTRAP_CURRENT) {
-        length = config->platform_sync_interval;
+        length = sa_bootstrap_interval(config);
         /* a tenth is enough: they came at different times */
         return length == 0 ? 0 : length - length / 10 + jitter(length / 10 * 2) - length / 10;
     }
