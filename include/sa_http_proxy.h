@@ -39,6 +39,8 @@ void sa_http_proxy_choose(sa_http_proxy_choice_t *choice, const sa_config_t *con
  * variable, never its value. */
 sa_error_t *sa_http_proxy_read(sa_http_proxy_t *proxy, const sa_http_proxy_choice_t *choice,
                                apr_pool_t *pool) SA_MUST_CHECK;
+/* Where PROXY is: "host:port", or "[v6]:port". */
+const char *sa_http_proxy_address(const sa_http_proxy_t *proxy, apr_pool_t *pool);
 /* Does the way to HOST (a name, or an address without brackets) lead through PROXY? */
 bool sa_http_proxy_serves(const sa_http_proxy_t *proxy, const char *host,
                           apr_pool_t *scratch_pool);

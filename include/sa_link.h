@@ -168,9 +168,14 @@ sa_error_t *sa_link_publish_acked(sa_link_t *link, const char *subject, const ch
                                   apr_uint64_t token) SA_MUST_CHECK;
 /* Has the bus denied publishing to SUBJECT, since the last reload? */
 bool sa_link_is_denied(sa_link_t *link, const char *subject);
+/* The same of subscribing to it; an inbox is "_INBOX.>". */
+bool sa_link_is_subscribe_denied(sa_link_t *link, const char *subject);
 /* A round trip to the server within TIMEOUT: what was published before it has
  * arrived when this succeeds. */
 sa_error_t *sa_link_probe(sa_link_t *link, apr_interval_time_t timeout) SA_MUST_CHECK;
+/* The same, and what the server has denied until then is known when this succeeds.  Only while
+ * no other thread uses LINK. */
+sa_error_t *sa_link_settle(sa_link_t *link, apr_interval_time_t timeout) SA_MUST_CHECK;
 
 /* A stream's name; longer ones are not taken note of. */
 #define SA_LINK_STREAM_NAME 64

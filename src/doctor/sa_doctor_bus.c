@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "sa_http_conn.h"
@@ -37,79 +36,6 @@ const char *sa_doctor__subject(const sa_doctor__exam_t *exam, const char *name)
                        name, NULL);
 }
 
-/* ---- addresses -------------------------------------------------------------------------- */
-
-static bool begins(const char *text, const char *scheme)
-{
-    for (; *scheme; text++, scheme++) {
-        if (apr_tolower(*text) != *scheme) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* "host", "host:port", "[v6]", "[v6]:port" */
-static bool read_address(sa_doctor__server_t *server, char *text)
-{
-    char *end = text;
-    char *colon;
-
-    if (*text == '[') {
-        end = strchr(text, ']');
-        if (!end) {
-            return false;
-        }
-        server->host = text + 1;
-        *end++ = '\0';
-        colon = *end == ':' ? end : NULL;
-    } else {
-        server->host = text;
-        colon = strrchr(text, ':');
-    }
-    if (colon) {
-        *colon = '\0';
-        server->port = (int)strtol(colon + 1, NULL, 10);
-    }
-    return *server->host && server->port > 0 && server->port <= 65535;
-}
-
-bool sa_doctor__read_url(sa_doctor__server_t *server, const char *url, apr_pool_t *pool)
-{
-    static const struct {
-        const char *scheme;
-        int port;
-        bool tls;
-        bool websocket;
-    } schemes[] = {{"nats://", 4222, false, false}, {"tls://", 4222, true, false},
-                   {"ws://", 80, false, true}, {"wss://", 443, true, true},
-                   {"http://", 80, false, false}, {"https://", 443, true, false},
-                   {"socks5://", 1080, false, false}, {"socks5h://", 1080, false, false}};
-    char *address;
-    char *at;
-
-    memset(server, 0, sizeof(*server));
-    server->url = url;
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
-        if (!begins(url, schemes[i].scheme)) {
-            continue;
-        }
-        server->port = schemes[i].port;
-        server->tls = schemes[i].tls;
-        server->websocket = schemes[i].websocket;
-        address = apr_pstrdup(pool, url + strlen(schemes[i].scheme));
-        address[strcspn(address, "/?#")] = '\0';
-        at = strrchr(address, '@');
-        if (!read_address(server, at ? at + 1 : address)) {
-            return false;
-        }
-        server->text = apr_psprintf(pool, strchr(server->host, ':') ? "%s[%s]:%d" : "%s%s:%d",
-                                    schemes[i].scheme, server->host, server->port);
-        return true;
-    }
-    return false;
-}
-
 static apr_status_t drop_error(void *err)
 {
     sa_error_clear(err);
@@ -130,7 +56,7 @@ static void find_proxy(sa_doctor__bus_t *bus, sa_doctor__exam_t *exam)
         return;
     }
     for (int i = 0; i < bus->count; i++) {
-        bus->servers[i].proxied = sa_http_proxy_serves(&bus->proxy, bus->servers[i].host,
+        bus->servers[i].proxied = sa_http_proxy_serves(&bus->proxy, bus->servers[i].url.host,
                                                        exam->pool);
     }
 }
@@ -148,9 +74,13 @@ static sa_doctor__bus_t *bus_of(sa_doctor__exam_t *exam)
     memcpy(bus->inbox, "_INBOX.doctor", 13);
     sa_random_text(bus->inbox + 13, 16);
     for (int i = 0; i < exam->config->nats_urls->nelts && bus->count < SA_DOCTOR__URLS; i++) {
-        const char *url = APR_ARRAY_IDX(exam->config->nats_urls, i, const char *);
+        sa_doctor__server_t *server = &bus->servers[bus->count];
+        sa_error_t *err;
 
-        bus->count += sa_doctor__read_url(&bus->servers[bus->count], url, exam->pool);
+        server->setting = APR_ARRAY_IDX(exam->config->nats_urls, i, const char *);
+        err = sa_link_url_read(&server->url, server->setting, exam->pool);
+        bus->count += err == SA_OK;
+        sa_error_clear(err);
     }
     find_proxy(bus, exam);
     exam->bus = bus;
@@ -265,10 +195,11 @@ void sa_doctor__dns(sa_doctor__exam_t *exam)
     }
     for (int i = 0; i < bus->count; i++) {
         lookups[i] = bus->servers[i].proxied
-            ? NULL : start_lookup(bus->servers[i].host, bus->servers[i].port);
+            ? NULL : start_lookup(bus->servers[i].url.host, bus->servers[i].url.port);
     }
     for (int i = 0; i < bus->count; i++) {
         sa_doctor__server_t *server = &bus->servers[i];
+        apr_sockaddr_t *address = NULL;
         apr_status_t status;
         char *ip = NULL;
 
@@ -276,14 +207,15 @@ void sa_doctor__dns(sa_doctor__exam_t *exam)
             sa_doctor__skip(exam, "the proxy looks the names up, or needs none");
             continue;
         }
-        status = end_lookup(&server->address, lookups[i], exam->deadline, exam->pool);
-        if (status == APR_SUCCESS && server->address) {
+        status = end_lookup(&address, lookups[i], exam->deadline, exam->pool);
+        if (status == APR_SUCCESS && address) {
             good++;
-            apr_sockaddr_ip_get(&ip, server->address);
-            first = first ? first : strcmp(server->host, ip) == 0 ? ip
-                : apr_psprintf(exam->pool, "%s is %s", server->host, ip);
+            server->named = true;
+            apr_sockaddr_ip_get(&ip, address);
+            first = first ? first : strcmp(server->url.host, ip) == 0 ? ip
+                : apr_psprintf(exam->pool, "%s is %s", server->url.host, ip);
         } else {
-            sa_doctor__warn(exam, NULL, "%s: %s", server->host, APR_STATUS_IS_TIMEUP(status)
+            sa_doctor__warn(exam, NULL, "%s: %s", server->url.host, APR_STATUS_IS_TIMEUP(status)
                             ? "the name server does not answer"
                             : apr_strerror(status, words, sizeof(words)));
         }
@@ -298,49 +230,56 @@ void sa_doctor__dns(sa_doctor__exam_t *exam)
 
 /* ---- sockets ---------------------------------------------------------------------------- */
 
-static apr_status_t open_socket(apr_socket_t **socket, apr_sockaddr_t *addresses,
-                                apr_interval_time_t timeout, apr_pool_t *pool)
+/* Connect to ADDRESS ("host:port") on the way that the agent takes.  *SOCKET is NULL where PROXY
+ * speaks TLS with us: what follows cannot be looked at. */
+static bool open_socket(apr_socket_t **socket, sa_http_conn_report_t *report,
+                        const char *address, const sa_http_proxy_t *proxy,
+                        apr_interval_time_t timeout, apr_pool_t *pool)
 {
-    apr_interval_time_t deadline = sa_time_mono() + timeout;
-    apr_status_t status = APR_ENOENT;
+    sa_http_request_t request = {
+        .url = apr_pstrcat(pool, "http://", address, NULL), .timeout = timeout > 0 ? timeout : 1,
+        .proxy = proxy
+    };
+    apr_os_sock_t descriptor;
+    sa_http_conn_t *conn;
 
     *socket = NULL;
-    for (apr_sockaddr_t *address = addresses; address && sa_time_mono() < deadline;
-         address = address->next) {
-        status = apr_socket_create(socket, address->family, SOCK_STREAM, APR_PROTO_TCP, pool);
-        if (status != APR_SUCCESS) {
-            continue;
-        }
-        apr_socket_timeout_set(*socket, deadline - sa_time_mono());
-        status = apr_socket_connect(*socket, address);
-        if (status == APR_SUCCESS) {
-            return status;
-        }
-        apr_socket_close(*socket);
-        *socket = NULL;
+    if (!sa_http_conn_open(&conn, report, &request, NULL, NULL, pool)) {
+        return false;
     }
-    return status;
+    if (sa_http_conn_is_bare(conn)) {
+        descriptor = sa_http_conn_take(conn);
+        apr_os_sock_put(socket, &descriptor, pool);
+    }
+    sa_http_conn_close(conn);
+    return true;
 }
 
-static const char *socket_words(apr_status_t status, char *words, size_t size)
+/* false: said why, unless QUIET. */
+static bool open_server(apr_socket_t **socket, sa_doctor__exam_t *exam,
+                        const sa_doctor__server_t *server, apr_interval_time_t timeout,
+                        bool quiet)
 {
-    return APR_STATUS_IS_TIMEUP(status) ? "no answer" : apr_strerror(status, words, size);
-}
+    const char *address = strstr(server->url.dial, "://") + 3;
+    sa_http_conn_report_t report;
 
-static sa_event_t socket_event(apr_status_t status)
-{
-    return APR_STATUS_IS_ECONNREFUSED(status) ? SA_EVENT_link_refused
-        : APR_STATUS_IS_TIMEUP(status) ? SA_EVENT_link_timeout : SA_EVENT_link_unreachable;
+    if (open_socket(socket, &report, address, server->proxied ? &exam->bus->proxy : NULL,
+                    timeout, exam->pool)) {
+        return true;
+    }
+    if (!quiet) {
+        sa_doctor__warn(exam, advice(sa_link_trouble_event(report.trouble)), "%s: %s",
+                        server->url.text, report.words);
+    }
+    return false;
 }
 
 void sa_doctor__proxy(sa_doctor__exam_t *exam)
 {
     sa_doctor__bus_t *bus = bus_of(exam);
-    sa_doctor__server_t proxy;
-    apr_sockaddr_t *address = NULL;
+    sa_http_conn_report_t report;
     apr_socket_t *socket;
     char words[256];
-    apr_status_t status;
 
     if (bus->proxy_error) {
         sa_doctor__fail(exam, advice(SA_EVENT_link_proxy_setting), "%s",
@@ -354,69 +293,15 @@ void sa_doctor__proxy(sa_doctor__exam_t *exam)
     if (stands(exam)) {
         return;
     }
-    if (!sa_doctor__read_url(&proxy, bus->proxy.url, exam->pool)) {
-        sa_doctor__fail(exam, NULL, "nats.proxy.url is no address");
-        return;
-    }
-    status = end_lookup(&address, start_lookup(proxy.host, proxy.port), exam->deadline,
-                        exam->pool);
-    if (status == APR_SUCCESS) {
-        status = open_socket(&socket, address, sa_doctor__left(exam), exam->pool);
-    }
-    if (status != APR_SUCCESS) {
-        sa_doctor__fail(exam, NULL, "%s: %s", proxy.text,
-                        socket_words(status, words, sizeof(words)));
+    if (!open_socket(&socket, &report, sa_http_proxy_address(&bus->proxy, exam->pool), NULL,
+                     sa_doctor__left(exam), exam->pool)) {
+        sa_doctor__fail(exam, advice(report.trouble == SA_HTTP_TROUBLE_NAME
+                                     ? SA_EVENT_link_proxy_name : SA_EVENT_link_proxy_down),
+                        "%s: %s", bus->proxy.url, report.words);
         return;
     }
     apr_socket_close(socket);
-    sa_doctor__ok(exam, "%s answers", proxy.text);
-}
-
-/* Connect to SERVER through the proxy.  *SOCKET is NULL where the proxy speaks TLS with us: what
- * follows cannot be looked at.  false: said why. */
-static bool open_tunnel(apr_socket_t **socket, sa_doctor__exam_t *exam,
-                        const sa_doctor__server_t *server, apr_interval_time_t timeout)
-{
-    const char *place = strstr(server->text, "://");
-    sa_http_request_t request = {
-        .url = apr_pstrcat(exam->pool, "http", place, NULL), .timeout = timeout > 0 ? timeout : 1,
-        .proxy = &exam->bus->proxy
-    };
-    sa_http_conn_report_t report;
-    apr_os_sock_t descriptor;
-    sa_http_conn_t *conn;
-
-    *socket = NULL;
-    if (!sa_http_conn_open(&conn, &report, &request, NULL, NULL, exam->pool)) {
-        sa_doctor__warn(exam, advice(sa_link_trouble_event(report.trouble)), "%s: %s",
-                        server->text, report.words);
-        return false;
-    }
-    if (sa_http_conn_is_bare(conn)) {
-        descriptor = sa_http_conn_take(conn);
-        apr_os_sock_put(socket, &descriptor, exam->pool);
-    }
-    sa_http_conn_close(conn);
-    return true;
-}
-
-/* Connect to SERVER on the way that the agent takes.  false: said why, unless QUIET. */
-static bool open_server(apr_socket_t **socket, sa_doctor__exam_t *exam,
-                        const sa_doctor__server_t *server, apr_interval_time_t timeout,
-                        bool quiet)
-{
-    char words[128];
-    apr_status_t status;
-
-    if (server->proxied) {
-        return open_tunnel(socket, exam, server, timeout);
-    }
-    status = open_socket(socket, server->address, timeout, exam->pool);
-    if (status != APR_SUCCESS && !quiet) {
-        sa_doctor__warn(exam, advice(socket_event(status)), "%s: %s", server->text,
-                        socket_words(status, words, sizeof(words)));
-    }
-    return status == APR_SUCCESS;
+    sa_doctor__ok(exam, "%s answers", bus->proxy.url);
 }
 
 /* Up to the first line's end; false: it does not come, or not within the limit. */
@@ -490,7 +375,7 @@ static void hear_server(sa_doctor__exam_t *exam, sa_doctor__server_t *server,
     apr_interval_time_t until = sa_time_mono() + SILENCE;
 
     line[0] = '\0';
-    if (server->websocket) {
+    if (server->url.ws) {
         server->reached = true;
         return;
     }
@@ -498,15 +383,15 @@ static void hear_server(sa_doctor__exam_t *exam, sa_doctor__server_t *server,
         server->reached = read_info(server, line, exam->pool);
         if (!server->reached) {
             sa_doctor__warn(exam, advice(SA_EVENT_link_protocol),
-                            "%s: no NATS server answers there, but \"%s\"", server->text,
+                            "%s: no NATS server answers there, but \"%s\"", server->url.text,
                             first_bytes(line, exam->pool));
         }
-    } else if (server->tls) {
+    } else if (server->url.tls) {
         server->reached = true;
         server->tls_first = true;
     } else {
         sa_doctor__warn(exam, advice(SA_EVENT_link_silent),
-                        "%s accepts the connection and says nothing", server->text);
+                        "%s accepts the connection and says nothing", server->url.text);
     }
 }
 
@@ -525,7 +410,7 @@ static apr_interval_time_t try_server(sa_doctor__exam_t *exam, int place)
     apr_interval_time_t took;
     apr_socket_t *socket;
 
-    if ((!server->address && !server->proxied)
+    if ((!server->named && !server->proxied)
         || !open_server(&socket, exam, server, time, false)) {
         return 0;
     }
@@ -560,7 +445,7 @@ void sa_doctor__tcp(sa_doctor__exam_t *exam)
     } else if (!bus->server) {
         sa_doctor__skip(exam, "no server's address is known");
     } else {
-        sa_doctor__ok(exam, "%s%s%s%s, %" APR_INT64_T_FMT ".%d ms", bus->server->text,
+        sa_doctor__ok(exam, "%s%s%s%s, %" APR_INT64_T_FMT ".%d ms", bus->server->url.text,
                       *bus->server->version ? ", nats-server " : "", bus->server->version,
                       bus->server->proxied ? ", through the proxy" : "",
                       (apr_int64_t)(took / 1000), (int)(took % 1000 / 100));
@@ -571,14 +456,14 @@ void sa_doctor__tcp(sa_doctor__exam_t *exam)
 
 static bool is_local(const sa_doctor__server_t *server)
 {
-    return strcmp(server->host, "localhost") == 0 || strncmp(server->host, "127.", 4) == 0
-        || strcmp(server->host, "::1") == 0;
+    return strcmp(server->url.host, "localhost") == 0 || strncmp(server->url.host, "127.", 4) == 0
+        || strcmp(server->url.host, "::1") == 0;
 }
 
 static bool uses_tls(const sa_doctor__exam_t *exam, const sa_doctor__server_t *server)
 {
-    return server->tls || server->wants_tls || server->tls_first
-        || (exam->config->nats_tls_enabled && !server->websocket);
+    return server->url.tls || server->wants_tls || server->tls_first
+        || (exam->config->nats_tls_enabled && !server->url.ws);
 }
 
 static void judge_certificate(sa_doctor__exam_t *exam, const sa_doctor__server_t *server,
@@ -587,19 +472,19 @@ static void judge_certificate(sa_doctor__exam_t *exam, const sa_doctor__server_t
     apr_interval_time_t left = certificate->chain_ends - sa_time_now();
 
     if (!certificate->shown) {
-        sa_doctor__fail(exam, advice(certificate->event), "%s: %s", server->text,
+        sa_doctor__fail(exam, advice(certificate->event), "%s: %s", server->url.text,
                         certificate->reason);
     } else if (certificate->event != SA_EVENT_END) {
-        sa_doctor__fail(exam, advice(certificate->event), "%s: %s, issued by %s", server->text,
+        sa_doctor__fail(exam, advice(certificate->event), "%s: %s, issued by %s", server->url.text,
                         certificate->reason, certificate->issuer);
     } else if (exam->config->nats_tls_insecure) {
         sa_doctor__warn(exam, advice(SA_EVENT_link_tls_insecure), "%s: the certificate (%s) is "
-                        "not checked", server->text, certificate->subject);
+                        "not checked", server->url.text, certificate->subject);
     } else if (left < CERTIFICATE_NEAR) {
-        sa_doctor__warn(exam, NULL, "%s: the certificate of %s ends in %s", server->text,
+        sa_doctor__warn(exam, NULL, "%s: the certificate of %s ends in %s", server->url.text,
                         certificate->chain_ends_of, sa_doctor__span(left, exam->pool));
     } else {
-        sa_doctor__ok(exam, "%s: %s, issued by %s, for %s more", server->text,
+        sa_doctor__ok(exam, "%s: %s, issued by %s, for %s more", server->url.text,
                       certificate->subject, certificate->issuer,
                       sa_doctor__span(left, exam->pool));
     }
@@ -618,10 +503,10 @@ static void look_at_certificate(sa_doctor__exam_t *exam, const sa_doctor__server
         return;         /* said by the check before */
     }
     line[0] = '\0';
-    if (!server->websocket && !server->tls_first) {
+    if (!server->url.ws && !server->tls_first) {
         (void)read_line(line, socket, deadline);
     }
-    err = sa_link_certificate(&certificate, exam->config, server->host, socket,
+    err = sa_link_certificate(&certificate, exam->config, server->url.host, socket,
                               deadline - sa_time_mono(), exam->pool);
     apr_socket_close(socket);
     if (err) {
@@ -658,21 +543,22 @@ void sa_doctor__tls(sa_doctor__exam_t *exam)
         }
         if (server->hidden) {
             sa_doctor__skip(exam, "%s lies behind a proxy that speaks TLS: see login",
-                            server->text);
+                            server->url.text);
         } else if (uses_tls(exam, server)) {
-            if (!server->tls_first && !server->websocket && !server->wants_tls
+            if (!server->tls_first && !server->url.ws && !server->wants_tls
                 && !server->offers_tls) {
                 sa_doctor__fail(exam, advice(SA_EVENT_link_tls_not_spoken),
-                                "%s does not speak TLS, and TLS is required here", server->text);
+                                "%s does not speak TLS, and TLS is required here",
+                                server->url.text);
             } else {
                 look_at_certificate(exam, server, share(exam, left));
             }
         } else if (is_local(server)) {
-            sa_doctor__skip(exam, "%s is this machine, in the clear", server->text);
+            sa_doctor__skip(exam, "%s is this machine, in the clear", server->url.text);
         } else {
             sa_doctor__warn(exam, "Give the server a certificate and use tls://; what is said, and "
                             "who we are, can be read on the way.", "%s is spoken to in the clear",
-                            server->text);
+                            server->url.text);
         }
         left--;
     }
@@ -698,16 +584,14 @@ bool sa_doctor__on_event(void *baton, sa_event_t event, const sa_field_t *fields
 {
     sa_doctor__shared_t *shared = baton;
     const char *reason = field_of(fields, "reason");
-    const char *subject = field_of(fields, "subject");
     sa_doctor__bus_t *bus;
 
     sa_os_mutex_lock(shared->mutex);
     bus = shared->bus;
     if (!bus) {
         /* of another group: its findings say it */
-    } else if ((event == SA_EVENT_link_denied_subscribe || event == SA_EVENT_link_denied_optional)
-        && subject && bus->denied_count < SA_DOCTOR__DENIED) {
-        apr_cpystrn(bus->denied[bus->denied_count++], subject, sizeof(bus->denied[0]));
+    } else if (event == SA_EVENT_link_denied_subscribe || event == SA_EVENT_link_denied_optional) {
+        /* the link is asked */
     } else if (sa_event_row(event)->level <= SA_LEVEL_warn
                && bus->event_count < SA_DOCTOR__EVENTS) {
         sa_doctor__event_t *kept = &bus->events[bus->event_count++];
@@ -798,7 +682,7 @@ static sa_config_t *config_for(sa_doctor__exam_t *exam)
 
     for (int i = 0; i < exam->bus->count; i++) {
         if (exam->bus->servers[i].reached) {
-            APR_ARRAY_PUSH(urls, const char *) = exam->bus->servers[i].url;
+            APR_ARRAY_PUSH(urls, const char *) = exam->bus->servers[i].setting;
         }
     }
     config->nats_urls = urls;
@@ -835,8 +719,8 @@ static const char *last_words(sa_doctor__exam_t *exam, const sa_doctor__server_t
     apr_socket_t *socket;
     const char *words = NULL;
 
-    if (!server || server->websocket || server->tls_first
-        || open_socket(&socket, server->address, SILENCE, exam->pool) != APR_SUCCESS) {
+    if (!server || server->url.ws || server->tls_first
+        || !open_server(&socket, exam, server, SILENCE, true) || !socket) {
         return NULL;
     }
     line[0] = '\0';

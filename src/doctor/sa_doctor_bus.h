@@ -9,7 +9,6 @@
 
 #define SA_DOCTOR__EVENTS 32
 #define SA_DOCTOR__ANSWERS 16
-#define SA_DOCTOR__DENIED 32
 
 /* What the link said. */
 typedef struct sa_doctor__event_t {
@@ -51,8 +50,6 @@ typedef struct sa_doctor__bus_t {
     bool up;                                        /* (m) */
     sa_doctor__event_t events[SA_DOCTOR__EVENTS];   /* (m) */
     int event_count;                                /* (m) */
-    char denied[SA_DOCTOR__DENIED][256];            /* (m) subjects that we may not subscribe to */
-    int denied_count;                               /* (m) */
     sa_doctor__answer_t answers[SA_DOCTOR__ANSWERS];    /* (m) */
     int answer_count;                               /* (m) */
 } sa_doctor__bus_t;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_file_info.h>
 #include <apr_strings.h>
 
 #include "sa_json.h"
@@ -273,18 +274,6 @@ static void subscribe_from_inside(sa_doctor__exam_t *exam)
     }
 }
 
-static bool was_denied(sa_doctor__bus_t *bus, const char *subject)
-{
-    bool denied = false;
-
-    sa_os_mutex_lock(bus->mutex);
-    for (int i = 0; i < bus->denied_count; i++) {
-        denied = denied || strcmp(bus->denied[i], subject) == 0;
-    }
-    sa_os_mutex_unlock(bus->mutex);
-    return denied;
-}
-
 void sa_doctor__subscribe(sa_doctor__exam_t *exam)
 {
     sa_doctor__bus_t *bus = exam->bus;
@@ -298,16 +287,13 @@ void sa_doctor__subscribe(sa_doctor__exam_t *exam)
         sa_doctor__skip(exam, "not logged in");
         return;
     }
-    sa_error_clear(sa_link_probe(bus->link, sa_doctor__left(exam)));    /* denials come before */
-    sa_os_mutex_lock(bus->mutex);
-    sa_os_cond_wait(bus->cond, bus->mutex, sa_time_mono() + apr_time_from_msec(50));
-    sa_os_mutex_unlock(bus->mutex);
-    if (was_denied(bus, "_INBOX.>")) {
+    sa_error_clear(sa_link_settle(bus->link, sa_doctor__left(exam)));
+    if (sa_link_is_subscribe_denied(bus->link, "_INBOX.>")) {
         sa_doctor__fail(exam, grant(exam, "subscribe", "_INBOX.>"), "denied: _INBOX.>, where "
                         "acknowledgements come to: no report is ever done");
     }
     for (int i = 0; i < bus->subscribed_count; i++) {
-        if (!was_denied(bus, bus->subscribed[i])) {
+        if (!sa_link_is_subscribe_denied(bus->link, bus->subscribed[i])) {
             continue;
         }
         if (bus->optional[i]) {

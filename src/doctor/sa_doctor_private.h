@@ -10,12 +10,12 @@
 #include <stdbool.h>
 
 #include <apr.h>
-#include <apr_network_io.h>
 #include <apr_pools.h>
 #include <apr_tables.h>
 #include <apr_time.h>
 
 #include "sa_doctor.h"
+#include "sa_link_url.h"
 #include "sa_os_thread.h"
 #include "sa_status.h"
 
@@ -27,14 +27,10 @@ typedef enum sa_doctor__group_t {
 /* One of nats.urls. */
 #define SA_DOCTOR__URLS 16
 typedef struct sa_doctor__server_t {
-    const char *url;            /* as it stands in the configuration: may hold a password */
-    const char *text;           /* for people: scheme://host:port */
-    const char *host;
-    int port;
-    bool tls;                   /* by its scheme */
-    bool websocket;
+    const char *setting;        /* as it stands in nats.urls: may hold a password */
+    sa_link_url_t url;
     bool proxied;               /* the way there leads through a proxy */
-    apr_sockaddr_t *address;    /* NULL: not known */
+    bool named;                 /* its name can be looked up */
     bool reached;               /* it accepts, and says INFO where it should */
     bool hidden;                /* what it says goes through a proxy's TLS */
     bool wants_tls;             /* by its INFO */
@@ -135,8 +131,6 @@ void sa_doctor__tls(sa_doctor__exam_t *exam);
 void sa_doctor__login(sa_doctor__exam_t *exam);
 /* The tap of an examination from outside; BATON is what is shared. */
 bool sa_doctor__on_event(void *baton, sa_event_t event, const sa_field_t *fields);
-/* Read TEXT into SERVER.  false: it is no address. */
-bool sa_doctor__read_url(sa_doctor__server_t *server, const char *text, apr_pool_t *pool);
 /* ---- grants */
 void sa_doctor__subscribe(sa_doctor__exam_t *exam);
 void sa_doctor__publish(sa_doctor__exam_t *exam);

@@ -107,6 +107,21 @@ static bool take_parts(sa_http_proxy_t *proxy, CURLU *parts, apr_pool_t *pool)
     return is_good;
 }
 
+/* libcurl's ports for those that name none (CURLOPT_PROXY(3)). */
+const char *sa_http_proxy_address(const sa_http_proxy_t *proxy, apr_pool_t *pool)
+{
+    const char *address = strstr(proxy->url, "://") + 3;
+    const char *colon;
+
+    address = apr_pstrmemdup(pool, address, strcspn(address, "/?#"));
+    colon = strrchr(address, ':');
+    if (colon && !strchr(colon, ']')) {
+        return address;
+    }
+    return apr_pstrcat(pool, address, strncmp(proxy->url, "https:", 6) == 0 ? ":443" : ":1080",
+                       NULL);
+}
+
 /* TEXT is a URL, or host[:port], which means http://. */
 static bool take_url(sa_http_proxy_t *proxy, const char *text, apr_pool_t *pool)
 {

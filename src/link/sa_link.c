@@ -303,7 +303,7 @@ static bool take_settings(sa_link_t *link)
     return true;
 }
 
-static void say_failure(const sa_link__url_t *url, const sa_link__failure_t *failure)
+static void say_failure(const sa_link_url_t *url, const sa_link__failure_t *failure)
 {
     const sa_field_t fields[] = { SA_S("url", url->text), SA_S("reason", failure->reason),
                                   SA_FIELD_END };
@@ -328,7 +328,7 @@ static sa_link__conn_t *try_urls(sa_link_t *link, int first, bool quiet)
     sa_link__conn_t *conn = NULL;
 
     for (int i = 0; !conn && i < settings->url_count; i++) {
-        const sa_link__url_t *url = &settings->urls[(first + i) % settings->url_count];
+        const sa_link_url_t *url = &settings->urls[(first + i) % settings->url_count];
 
         if (sa_link__is_moot(link)) {
             return NULL;

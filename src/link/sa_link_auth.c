@@ -212,7 +212,7 @@ static bool read_secret(const char **text, sa_link__failure_t *failure, const sa
 }
 
 /* A user in the URL is that server's own. */
-static void read_url(sa_link__auth_t *auth, const sa_link__url_t *url, apr_pool_t *pool)
+static void read_url(sa_link__auth_t *auth, const sa_link_url_t *url, apr_pool_t *pool)
 {
     if (!url->user) {
         return;
@@ -229,7 +229,7 @@ static void read_url(sa_link__auth_t *auth, const sa_link__url_t *url, apr_pool_
 }
 
 bool sa_link__auth_read(sa_link__auth_t *auth, sa_link__failure_t *failure,
-                        sa_link__settings_t *settings, const sa_link__url_t *url,
+                        sa_link__settings_t *settings, const sa_link_url_t *url,
                         apr_pool_t *pool)
 {
     bool ok = true;

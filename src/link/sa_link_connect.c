@@ -288,7 +288,7 @@ const char *sa_link__look(sa_link__conn_t *conn)
                                   : NULL;
 }
 
-static sa_link__conn_t *conn_create(sa_link_t *link, const sa_link__url_t *url)
+static sa_link__conn_t *conn_create(sa_link_t *link, const sa_link_url_t *url)
 {
     apr_pool_t *pool = sa_pool_create_root();
     sa_link__conn_t *conn = apr_pcalloc(pool, sizeof(*conn));
@@ -317,7 +317,7 @@ static bool attempt(sa_link__conn_t *conn, sa_link__failure_t *failure, apr_pool
     return ok;
 }
 
-sa_link__conn_t *sa_link__connect(sa_link_t *link, const sa_link__url_t *url,
+sa_link__conn_t *sa_link__connect(sa_link_t *link, const sa_link_url_t *url,
                                   sa_link__failure_t *failure)
 {
     apr_pool_t *pool = sa_pool_create_root();

@@ -92,7 +92,7 @@ static bool open_conn(sa_http_conn_t **http, sa_link__failure_t *failure, sa_lin
                       apr_interval_time_t deadline, apr_pool_t *pool)
 {
     const sa_link__settings_t *settings = conn->link->settings;
-    const sa_link__url_t *url = conn->url;
+    const sa_link_url_t *url = conn->url;
     bool tls = url->ws && url->tls;
     sa_http_conn_report_t report;
     sa_http_proxy_t proxy;

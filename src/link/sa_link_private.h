@@ -17,6 +17,7 @@
 #include "sa_http_proxy.h"
 #include "sa_http_tls.h"
 #include "sa_link.h"
+#include "sa_link_url.h"
 #include "sa_log.h"
 #include "sa_os_thread.h"
 
@@ -42,24 +43,11 @@
 #define SA_LINK_REASON 256
 #define SA_LINK_INBOX_RANDOM 22
 
-/* One server, out of nats.urls. */
-typedef struct sa_link__url_t {
-    bool tls;               /* tls:// and wss:// */
-    bool ws;                /* ws:// and wss:// */
-    const char *host;       /* without brackets */
-    int port;
-    const char *path;       /* of a ws one, with what follows a ?: may hold a secret */
-    const char *user;       /* decoded, or NULL */
-    const char *password;
-    const char *text;       /* for people: without user and password, and what follows a ? */
-    const char *dial;       /* for nats.c: nats://host:port */
-} sa_link__url_t;
-
 /* What the link keeps of the configuration.  The link's thread only. */
 typedef struct sa_link__settings_t {
     apr_pool_t *pool;
     const char *code;
-    sa_link__url_t *urls;
+    sa_link_url_t *urls;
     int url_count;
     sa_auth_type_t auth;
     const char *creds_file;
@@ -128,7 +116,7 @@ typedef struct sa_link__conn_t {
     struct sa_link_t *link;
     apr_pool_t *pool;
     natsConnection *nc;
-    const sa_link__url_t *url;
+    const sa_link_url_t *url;
     struct sa_link__relay_t *relay; /* NULL: nats.c has the server's own socket */
     apr_sockaddr_t *local;          /* our address on the way to the server, or NULL */
     bool tls_verify;                /* the server wants a client certificate */
@@ -193,9 +181,6 @@ struct sa_link_t {
 
 /* sa_link_settings.c */
 sa_link__settings_t *sa_link__settings_create(const sa_config_t *config);
-/* Read TEXT into URL, in POOL.  SA_ERR_PARSE for what is no address. */
-sa_error_t *sa_link__url_parse(sa_link__url_t *url, const char *text, apr_pool_t *pool)
-    SA_MUST_CHECK;
 
 /* sa_link_info.c */
 /* What the server's first line says. */
@@ -239,7 +224,7 @@ typedef struct sa_link__auth_t {
     const char *token;
 } sa_link__auth_t;
 bool sa_link__auth_read(sa_link__auth_t *auth, sa_link__failure_t *failure,
-                        sa_link__settings_t *settings, const sa_link__url_t *url,
+                        sa_link__settings_t *settings, const sa_link_url_t *url,
                         apr_pool_t *pool);
 natsStatus sa_link__auth_apply(natsOptions *options, sa_link__auth_t *auth);
 /* The NUMBER-th (from 0) decorated block of a .creds file, in POOL; NULL if it
@@ -277,7 +262,7 @@ void sa_link__tls_close(void);
 
 /* sa_link_connect.c */
 /* One attempt at URL, up to the login.  NULL: FAILURE says why. */
-sa_link__conn_t *sa_link__connect(sa_link_t *link, const sa_link__url_t *url,
+sa_link__conn_t *sa_link__connect(sa_link_t *link, const sa_link_url_t *url,
                                   sa_link__failure_t *failure);
 /* Subscribe, and make sure that the server has it all before anybody is told.  false: FAILURE says
  * why, and CONN is still to be disconnected. */

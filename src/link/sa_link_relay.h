@@ -25,7 +25,7 @@ typedef struct sa_link__relay_t sa_link__relay_t;
  * stay in EARLY (of EARLY_SIZE bytes), *EARLY_LENGTH of them.  false: FAILURE says why, with the
  * status line and what is printable of the body; a captive portal is recognised. */
 bool sa_link__upgrade(sa_http_conn_t *conn, char *early, size_t early_size, size_t *early_length,
-                      sa_link__failure_t *failure, sa_link_t *link, const sa_link__url_t *url,
+                      sa_link__failure_t *failure, sa_link_t *link, const sa_link_url_t *url,
                       const char *extra, apr_interval_time_t deadline, apr_pool_t *pool);
 
 /* Judge the answer, without I/O: HEAD with its empty line, what is there of the BODY, and what

@@ -11,6 +11,7 @@
 
 #include "sa_pool.h"
 #include "sa_stats.h"
+#include "sa_time.h"
 
 /* Messages of one subscription waiting inside nats.c. */
 #define PENDING_MESSAGES 8192
@@ -225,9 +226,32 @@ static const char *grantable(const char *subject)
     return strncmp(subject, "_INBOX.", 7) == 0 ? "_INBOX.>" : subject;
 }
 
+static bool is_publish(const char *text)
+{
+    return strstr(text, "Publish") || strstr(text, "publish");
+}
+
+static const char *denied_subject(const char *text, apr_pool_t *pool)
+{
+    const char *subject = quoted(text, pool);
+
+    return grantable(subject ? subject : apr_pstrdup(pool, text));
+}
+
+/* With the mutex. */
+static bool is_noted(const sa_link_t *link, const char *subject, bool publish)
+{
+    for (const sa_link__denial_t *denial = link->denials; denial; denial = denial->next) {
+        if (denial->publish == publish && strcmp(denial->subject, subject) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool sa_link__note_denial(sa_link_t *link, const char *text)
 {
-    bool publish = strstr(text, "Publish") || strstr(text, "publish");
+    bool publish = is_publish(text);
     sa_link__denial_t *denial;
     const char *subject;
     apr_pool_t *pool;
@@ -236,13 +260,10 @@ bool sa_link__note_denial(sa_link_t *link, const char *text)
         return false;
     }
     pool = sa_pool_create(link->denial_pool);
-    subject = quoted(text, pool);
-    subject = grantable(subject ? subject : apr_pstrdup(pool, text));
-    for (denial = link->denials; denial; denial = denial->next) {
-        if (denial->publish == publish && strcmp(denial->subject, subject) == 0) {
-            apr_pool_destroy(pool);
-            return false;
-        }
+    subject = denied_subject(text, pool);
+    if (is_noted(link, subject, publish)) {
+        apr_pool_destroy(pool);
+        return false;
     }
     denial = apr_pcalloc(pool, sizeof(*denial));
     denial->publish = publish;
@@ -255,17 +276,54 @@ bool sa_link__note_denial(sa_link_t *link, const char *text)
     return true;
 }
 
-bool sa_link_is_denied(sa_link_t *link, const char *subject)
+static bool is_denied(sa_link_t *link, const char *subject, bool publish)
 {
-    bool denied = false;
+    bool denied;
 
     sa_os_mutex_lock(link->mutex);
-    for (const sa_link__denial_t *denial = link->denials; denial && !denied;
-         denial = denial->next) {
-        denied = denial->publish && strcmp(denial->subject, subject) == 0;
-    }
+    denied = is_noted(link, subject, publish);
     sa_os_mutex_unlock(link->mutex);
     return denied;
+}
+
+bool sa_link_is_denied(sa_link_t *link, const char *subject)
+{
+    return is_denied(link, subject, true);
+}
+
+bool sa_link_is_subscribe_denied(sa_link_t *link, const char *subject)
+{
+    return is_denied(link, subject, false);
+}
+
+/* nats.c keeps the last error of a connection as it reads it, and tells us of each in the same
+ * order, from a thread of its own: when the last one has come, all have. */
+sa_error_t *sa_link_settle(sa_link_t *link, apr_interval_time_t timeout)
+{
+    apr_interval_time_t deadline = sa_time_mono() + timeout;
+    apr_pool_t *pool;
+    sa_link__conn_t *conn;
+    const char *text = "";
+    const char *subject;
+    bool noted;
+
+    SA_TRY(sa_link_probe(link, timeout));
+    conn = sa_link__acquire(link);
+    if (!conn) {
+        return sa_error(SA_ERR_LINK_DOWN, NULL, NULL);
+    }
+    pool = sa_pool_create_root();
+    noted = natsConnection_GetLastError(conn->nc, &text) != NATS_NOT_PERMITTED;
+    subject = denied_subject(text, pool);
+    sa_link__release(conn);
+    sa_os_mutex_lock(link->mutex);
+    while (!noted && !is_noted(link, subject, is_publish(text))
+           && link->denial_count < SA_LINK_DENIALS && sa_time_mono() < deadline) {
+        sa_os_cond_wait(link->cond, link->mutex, deadline);
+    }
+    sa_os_mutex_unlock(link->mutex);
+    apr_pool_destroy(pool);
+    return sa_time_mono() < deadline ? SA_OK : sa_error(SA_ERR_TIMEOUT, NULL, NULL);
 }
 
 void sa_link__forget_denials(sa_link_t *link)

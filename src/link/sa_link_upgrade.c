@@ -449,7 +449,7 @@ static bool has_agent(const char *extra)
     return false;
 }
 
-static char *make_request(const sa_link__url_t *url, const char *extra, const char *key,
+static char *make_request(const sa_link_url_t *url, const char *extra, const char *key,
                           apr_pool_t *pool)
 {
     bool bracket = strchr(url->host, ':') != NULL;
@@ -597,7 +597,7 @@ static void receive_body(talk_t *talk)
 }
 
 bool sa_link__upgrade(sa_http_conn_t *conn, char *early, size_t early_size, size_t *early_length,
-                      sa_link__failure_t *failure, sa_link_t *link, const sa_link__url_t *url,
+                      sa_link__failure_t *failure, sa_link_t *link, const sa_link_url_t *url,
                       const char *extra, apr_interval_time_t deadline, apr_pool_t *pool)
 {
     talk_t talk = {.conn = conn, .link = link, .failure = failure, .deadline = deadline};

@@ -71,6 +71,9 @@ began=$(now)
 check "IPv6 is dead: it connects" wait_for 10 is_connected 4 "$AGENT_PORT"
 took=$(($(now) - began))
 in_time "IPv6 is dead: well within nats.connect_timeout" $took 2500
+equal "IPv6 is dead: doctor takes the same way" ok \
+    "$(STATE_DIRECTORY="$WORK/state4" RUNTIME_DIRECTORY="$WORK/run4" "$AGENT" doctor --json \
+        --config "$WORK/agent4.yaml" | jq -r '.checks[] | select(.name == "tcp") | .state')"
 match "IPv6 is dead: it asked for both" '^asked both.test AAAA$' "$(cat "$NAMES_LOG")"
 
 for n in 2 3 4; do

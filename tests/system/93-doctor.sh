@@ -168,7 +168,7 @@ config
 URL=nats://no-such-host.invalid:4222 config
 finds "13: an unknown host" dns fail 'no-such-host.invalid' 'name'
 URL=nats://127.0.0.1:1 config
-finds "14: a closed port" tcp fail 'refused' 'Start the NATS server'
+finds "14: a closed port" tcp fail 'nothing listens' 'Start the NATS server'
 foreign=${EXPORTER_URL#http://}
 URL=nats://${foreign%/metrics} config
 finds "15: a port that is not NATS's" tcp fail '' "port|server"
@@ -194,7 +194,7 @@ match "18: a clock that is behind" '^fail: .*behind that of the bus' "$(of clock
 
 start_tinyproxy user secret
 NATS="  proxy: {url: \"http://127.0.0.1:1\"}" config
-finds "a proxy that does not run" proxy fail 'refused' 'nats.proxy.url'
+finds "a proxy that does not run" proxy fail 'nothing listens' 'nats.proxy.url'
 NATS="  proxy: {url: \"$TINYPROXY_URL\"}" config
 finds "a proxy that wants a login" tcp fail 'wants a login' 'nats.proxy.username'
 (umask 077 && echo secret >"$WORK/proxy-password")

@@ -1,4 +1,4 @@
-/* The doctor's table, words and addresses; the state file from outside. */
+/* The doctor's table and words; the state file from outside. */
 #include "sa_doctor.h"
 
 #include <apr_file_info.h>
@@ -40,47 +40,6 @@ SA_TEST(the_gravest_thing_found_stays_and_the_rest_is_counted)
     ck_assert_int_eq(exam->finding->state, SA_DOCTOR_FAIL);
     ck_assert_str_eq(exam->finding->detail, "broken; and 1 more");
     ck_assert_str_eq(exam->finding->fix, "mend it");
-}
-
-SA_TEST(a_server_is_read_out_of_its_url_without_its_password)
-{
-    static const struct {
-        const char *url;
-        const char *text;       /* NULL: it is no address */
-        const char *host;
-        int port;
-        bool tls;
-        bool websocket;
-    } rows[] = {
-        {"nats://a.example", "nats://a.example:4222", "a.example", 4222, false, false},
-        {"tls://a:4443/", "tls://a:4443", "a", 4443, true, false},
-        {"ws://a/path?x", "ws://a:80", "a", 80, false, true},
-        {"WSS://a", "wss://a:443", "a", 443, true, true},
-        {"nats://u:p@ss@[::1]:99", "nats://[::1]:99", "::1", 99, false, false},
-        {"nats://[::1]", "nats://[::1]:4222", "::1", 4222, false, false},
-        {"http://proxy:3128", "http://proxy:3128", "proxy", 3128, false, false},
-        {"socks5h://proxy", "socks5h://proxy:1080", "proxy", 1080, false, false},
-        {"nats://", NULL, NULL, 0, false, false},
-        {"nats://a:0", NULL, NULL, 0, false, false},
-        {"nats://a:99999", NULL, NULL, 0, false, false},
-        {"nats://[::1", NULL, NULL, 0, false, false},
-        {"ftp://a", NULL, NULL, 0, false, false},
-        {"", NULL, NULL, 0, false, false},
-    };
-
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        sa_doctor__server_t server;
-        bool good = sa_doctor__read_url(&server, rows[i].url, pool);
-
-        ck_assert_msg(good == (rows[i].text != NULL), "%s", rows[i].url);
-        if (good) {
-            ck_assert_str_eq(server.text, rows[i].text);
-            ck_assert_str_eq(server.host, rows[i].host);
-            ck_assert_int_eq(server.port, rows[i].port);
-            ck_assert_int_eq(server.tls, rows[i].tls);
-            ck_assert_int_eq(server.websocket, rows[i].websocket);
-        }
-    }
 }
 
 static const char *folder(apr_pool_t *pool)
@@ -266,7 +225,6 @@ SA_TEST(a_public_file_is_for_the_group_too_and_replaces_no_link)
 }
 
 SA_TEST_MAIN("doctor", the_gravest_thing_found_stays_and_the_rest_is_counted,
-             a_server_is_read_out_of_its_url_without_its_password,
              the_state_file_of_this_process_is_alive_and_that_of_another_with_its_number_is_not,
              a_broken_state_file_is_an_error_and_never_an_agent,
              times_are_read_as_we_write_them,

@@ -229,6 +229,21 @@ static outcome_t fetch(const char *url, const sa_http_proxy_t *proxy, const char
 }
 
 /* Neither the proxy's name nor a page on port 9 is there: the error tells who was asked. */
+SA_TEST(where_a_proxy_is_has_a_port_also_when_nobody_named_one)
+{
+    static const char *const rows[][2] = {
+        {"http://proxy:3128", "proxy:3128"}, {"http://proxy", "proxy:1080"},
+        {"https://proxy", "proxy:443"}, {"socks5h://10.0.0.1/", "10.0.0.1:1080"},
+        {"http://[::1]", "[::1]:1080"}, {"https://[::1]:8443/x?y", "[::1]:8443"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        sa_http_proxy_t proxy = {.url = rows[i][0]};
+
+        ck_assert_str_eq(sa_http_proxy_address(&proxy, pool), rows[i][1]);
+    }
+}
+
 SA_TEST(exceptions_are_names_domains_addresses_and_networks)
 {
     static const struct {
@@ -389,6 +404,7 @@ SA_TEST_MAIN("http_proxy", the_environment_is_read_in_order,
              a_bad_value_names_the_variable_and_not_itself,
              what_is_configured_counts_instead_of_the_environment,
              a_choice_is_a_copy_of_the_configuration,
+             where_a_proxy_is_has_a_port_also_when_nobody_named_one,
              exceptions_are_names_domains_addresses_and_networks,
              a_request_goes_through_a_proxy_and_tells_it_nothing,
              a_proxys_failure_is_not_the_servers, an_untrusted_proxy_is_not_an_untrusted_server,

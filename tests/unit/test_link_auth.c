@@ -427,6 +427,37 @@ SA_TEST(denied_subjects_are_named_once_with_the_grant_and_the_rest_works)
     ck_assert_int_ge(sa_stats_read(SA_STAT_link_permission_denials) - before, 10);
 }
 
+SA_TEST(what_was_denied_is_known_once_it_has_settled)
+{
+    sa_test_server_t *server = sa_test_server_start(
+        "authorization { users: [{ user: d, password: d, permissions: {\n"
+        "  publish: { allow: [\"good\"] }, subscribe: { allow: [\"good\", \"_INBOX.>\"] } } }] }\n",
+        0, pool);
+    fixture_t *fixture = fixture_open(pool);
+
+    fixture_subscribe(fixture, "good", false);
+    fixture_subscribe(fixture, "agents.t1.cmd.>", false);
+    fixture_subscribe(fixture, "$SRV.PING", true);
+    setenv("SA_TEST_PASSWORD", "d", 1);
+    fixture_start(fixture, fixture_config_for(fixture, sa_test_server_url(server),
+        "  auth:\n    type: userpass\n    username: d\n    password_env: SA_TEST_PASSWORD\n"));
+    fixture_wait_ups(fixture, 1);
+    SA_ASSERT_OK(sa_link_settle(fixture->link, LIMIT));
+    ck_assert(sa_link_is_subscribe_denied(fixture->link, "agents.t1.cmd.>"));
+    ck_assert(sa_link_is_subscribe_denied(fixture->link, "$SRV.PING"));
+    ck_assert(!sa_link_is_subscribe_denied(fixture->link, "good"));
+    for (int i = 0; i < 20; i++) {
+        const char *subject = apr_psprintf(pool, "bad.%d", i);
+
+        ck_assert(!sa_link_is_denied(fixture->link, subject));
+        SA_ASSERT_OK(sa_link_publish(fixture->link, subject, NULL, "x", 1));
+        SA_ASSERT_OK(sa_link_settle(fixture->link, LIMIT));
+        ck_assert(sa_link_is_denied(fixture->link, subject));
+        ck_assert(!sa_link_is_subscribe_denied(fixture->link, subject));
+    }
+    fixture_close(fixture);
+}
+
 SA_TEST(a_denied_inbox_is_named_so_that_it_can_be_granted)
 {
     sa_test_server_t *server = sa_test_server_start(
@@ -459,4 +490,5 @@ SA_TEST_MAIN("link auth", a_right_token_is_let_in, a_wrong_token_is_refused,
              a_full_account_is_told_from_a_full_server, a_full_server_is_said,
              too_few_subscriptions_are_said,
              denied_subjects_are_named_once_with_the_grant_and_the_rest_works,
+             what_was_denied_is_known_once_it_has_settled,
              a_denied_inbox_is_named_so_that_it_can_be_granted)

@@ -29,9 +29,9 @@ SA_TEST(a_url_is_read_into_its_parts)
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        sa_link__url_t url;
+        sa_link_url_t url;
 
-        SA_ASSERT_OK(sa_link__url_parse(&url, rows[i].text, pool));
+        SA_ASSERT_OK(sa_link_url_read(&url, rows[i].text, pool));
         ck_assert_int_eq(url.tls, rows[i].tls);
         ck_assert_str_eq(url.host, rows[i].host);
         ck_assert_int_eq(url.port, rows[i].port);
@@ -52,8 +52,8 @@ SA_TEST(what_is_no_url_is_refused_and_the_refusal_holds_no_password)
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        sa_link__url_t url;
-        sa_error_t *err = sa_link__url_parse(&url, rows[i], pool);
+        sa_link_url_t url;
+        sa_error_t *err = sa_link_url_read(&url, rows[i], pool);
         char text[256];
 
         ck_assert_msg(err != NULL, "\"%s\" was taken", rows[i]);
@@ -81,9 +81,9 @@ SA_TEST(a_websocket_url_has_a_path_and_ports_of_its_own)
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        sa_link__url_t url;
+        sa_link_url_t url;
 
-        SA_ASSERT_OK(sa_link__url_parse(&url, rows[i].text, pool));
+        SA_ASSERT_OK(sa_link_url_read(&url, rows[i].text, pool));
         ck_assert(url.ws);
         ck_assert_int_eq(url.tls, rows[i].tls);
         ck_assert_int_eq(url.port, rows[i].port);

@@ -1417,7 +1417,7 @@ static void give_answer(void *baton)
     }
 }
 
-static bool upgrade(answer_t *answer, const sa_link__url_t *url, const char *extra, char *early,
+static bool upgrade(answer_t *answer, const sa_link_url_t *url, const char *extra, char *early,
                     size_t early_size, size_t *early_length, double patience, apr_pool_t *pool)
 {
     stage_t *stage = stage_create(false, pool);
@@ -1437,12 +1437,12 @@ static bool upgrade(answer_t *answer, const sa_link__url_t *url, const char *ext
 
 #define GOOD "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 
-static const sa_link__url_t plain_url = {.ws = true, .host = "bus.example", .port = 80,
+static const sa_link_url_t plain_url = {.ws = true, .host = "bus.example", .port = 80,
                                          .path = "/nats?x=1"};
 
 SA_TEST(the_request_has_what_it_needs_and_no_more)
 {
-    static const sa_link__url_t urls[] = {
+    static const sa_link_url_t urls[] = {
         {.ws = true, .host = "bus.example", .port = 80, .path = "/nats?x=1"},
         {.ws = true, .host = "bus.example", .port = 443, .path = "/"},
         {.ws = true, .tls = true, .host = "::1", .port = 443, .path = "/"},
