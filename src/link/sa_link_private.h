@@ -260,6 +260,10 @@ void sa_link__tls_forget(void);
 /* The end of sa_link__tls_open(): its pool goes. */
 void sa_link__tls_close(void);
 
+/* sa_link_tls_paths.c */
+/* Do contexts of TLS that this thread makes from now on begin without the system's authorities? */
+void sa_link__tls_leave_out_system(bool leave_out);
+
 /* sa_link_connect.c */
 /* One attempt at URL, up to the login.  NULL: FAILURE says why. */
 sa_link__conn_t *sa_link__connect(sa_link_t *link, const sa_link_url_t *url,

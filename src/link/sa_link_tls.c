@@ -1,6 +1,6 @@
 /* TLS as nats.c lets us have it, and what it does not do by itself.
  *
- * nats.c always trusts the system's authorities and adds a CA file's to them.
+ * nats.c trusts the system's authorities (sa_link_tls_paths.c) and adds a CA file's to them.
  * A CA file is to be trusted instead, so the verify callback also wants one of
  * its certificates in the chain that OpenSSL verified: whatever stands below
  * it there was signed by it.  The callback gets no closure; the handshake runs
@@ -195,7 +195,12 @@ static bool apply_trust(natsOptions *options, sa_link__failure_t *failure,
 bool sa_link__tls_apply(natsOptions *options, sa_link__failure_t *failure,
                         const sa_link__settings_t *settings, const char *host, apr_pool_t *pool)
 {
-    if (natsOptions_SetSecure(options, true) != NATS_OK) {
+    natsStatus status;
+
+    sa_link__tls_leave_out_system(settings->ca_file[0] || settings->tls_insecure);
+    status = natsOptions_SetSecure(options, true);      /* makes the context */
+    sa_link__tls_leave_out_system(false);
+    if (status != NATS_OK) {
         return fail_apply(failure, "nats.tls");
     }
     return apply_trust(options, failure, settings, host, pool)

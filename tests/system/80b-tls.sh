@@ -87,6 +87,13 @@ check "made for a client" named "$TLS_purpose" link_tls_purpose purpose
 check "TLS before the first line" agent_says " link_(silent|lost): .*url=$TLS_first .*"
 check "no TLS" named "tls://127.0.0.1:$NATS_PORT" link_tls_not_spoken .
 stop "$AGENT_PID"
+# Who opens this file waits for ever.
+mkfifo "$WORK/system.pem"
+export SSL_CERT_FILE="$WORK/system.pem"
+start_at "\"$TLS_good\"" "tls: {ca_file: \"$WS_FRONT_CA\"}"
+check "with a CA file the system's authorities are not read" wait_for 10 up "$TLS_good"
+unset SSL_CERT_FILE
+stop_agent
 start_at "\"$TLS_good\"" "tls: {ca_file: \"$WS_FRONT_CA\", pin_sha256: \"$other\"}"
 check "another key than the pinned one" wait_for 10 agent_says ' error +link_tls_pin'
 stop "$AGENT_PID"
