@@ -1,8 +1,9 @@
 /* agent: the state file (sa_status.h).
  *
  * Written by the main thread: when something was noted, at most every WRITE_PAUSE; for what
- * changes all the time (beats, reports) at most every BEAT_PAUSE, and never because time has
- * passed.  The bus may be down: nothing here asks it. */
+ * changes all the time (beats, reports) BEAT_PAUSE after the first of it, which takes in what
+ * follows, such as acknowledgements; and never because time has passed.  The bus may be down:
+ * nothing here asks it. */
 #include "sa_agent_tools.h"
 
 #include <string.h>
@@ -39,7 +40,7 @@ struct sa_agent__status_t {
 
     sa_os_mutex_t *mutex;               /* guards the rest */
     bool dirty;
-    bool beaten;                        /* the same, and less urgent */
+    apr_interval_time_t beaten_at;      /* the same, and less urgent; 0: not */
     apr_time_t link_since;              /* up or down */
     sa_event_t error;                   /* the last error or warning; SA_EVENT_END: none */
     apr_time_t error_at;
@@ -67,8 +68,8 @@ void sa_agent__status_beat(sa_agent__status_t *status)
     bool first;
 
     sa_os_mutex_lock(status->mutex);
-    first = !status->dirty && !status->beaten;
-    status->beaten = true;
+    first = !status->dirty && status->beaten_at == 0;
+    status->beaten_at = status->beaten_at ? status->beaten_at : sa_time_mono();
     sa_os_mutex_unlock(status->mutex);
     if (first) {
         sa_os_daemon_wake();
@@ -387,12 +388,13 @@ static void write_file(sa_agent__status_t *status, const sa_config_t *config)
 
 apr_interval_time_t sa_agent__status_due(sa_agent__status_t *status)
 {
-    apr_interval_time_t pause;
+    apr_interval_time_t due;
 
     sa_os_mutex_lock(status->mutex);
-    pause = status->dirty ? WRITE_PAUSE : status->beaten ? BEAT_PAUSE : 0;
+    due = status->dirty ? status->written_at + WRITE_PAUSE
+        : status->beaten_at ? status->beaten_at + BEAT_PAUSE : SA_OS_NEVER;
     sa_os_mutex_unlock(status->mutex);
-    return pause > 0 ? status->written_at + pause : SA_OS_NEVER;
+    return due;
 }
 
 void sa_agent__status_look(sa_agent__status_t *status, const sa_config_t *config)
@@ -402,7 +404,7 @@ void sa_agent__status_look(sa_agent__status_t *status, const sa_config_t *config
     }
     sa_os_mutex_lock(status->mutex);
     status->dirty = false;
-    status->beaten = false;
+    status->beaten_at = 0;
     sa_os_mutex_unlock(status->mutex);
     status->written_at = sa_time_mono();
     write_file(status, config);
