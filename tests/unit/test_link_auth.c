@@ -383,23 +383,32 @@ SA_TEST(too_few_subscriptions_are_said)
 
 /* ---- denied subjects ------------------------------------------------------------- */
 
-SA_TEST(denied_subjects_are_named_once_with_the_grant_and_the_rest_works)
+/* Up, with three subscriptions, where only "good" and the inbox are allowed. */
+static fixture_t *meet_denials(sa_test_server_t **server, apr_pool_t *pool)
 {
-    sa_test_server_t *server = sa_test_server_start(
+    fixture_t *fixture = fixture_open(pool);
+
+    *server = sa_test_server_start(
         "authorization { users: [{ user: d, password: d, permissions: {\n"
         "  publish: { allow: [\"good\"] }, subscribe: { allow: [\"good\", \"_INBOX.>\"] } } }] }\n",
         0, pool);
-    fixture_t *fixture = fixture_open(pool);
-    apr_uint64_t before = sa_stats_read(SA_STAT_link_permission_denials);
-    sa_link_message_t *message;
-
     fixture_subscribe(fixture, "good", false);
     fixture_subscribe(fixture, "agents.t1.cmd.>", false);
     fixture_subscribe(fixture, "$SRV.PING", true);
     setenv("SA_TEST_PASSWORD", "d", 1);
-    fixture_start(fixture, fixture_config_for(fixture, sa_test_server_url(server),
+    fixture_start(fixture, fixture_config_for(fixture, sa_test_server_url(*server),
         "  auth:\n    type: userpass\n    username: d\n    password_env: SA_TEST_PASSWORD\n"));
     fixture_wait_ups(fixture, 1);
+    return fixture;
+}
+
+SA_TEST(denied_subjects_are_named_once_with_the_grant_and_the_rest_works)
+{
+    apr_uint64_t before = sa_stats_read(SA_STAT_link_permission_denials);
+    sa_test_server_t *server;
+    fixture_t *fixture = meet_denials(&server, pool);
+    sa_link_message_t *message;
+
     for (int i = 0; i < 3; i++) {
         SA_ASSERT_OK(sa_link_publish(fixture->link, "agents.t1.heartbeat", NULL, "x", 1));
         SA_ASSERT_OK(sa_link_publish(fixture->link, apr_psprintf(pool, "_INBOX.r%d", i), NULL,
@@ -429,19 +438,9 @@ SA_TEST(denied_subjects_are_named_once_with_the_grant_and_the_rest_works)
 
 SA_TEST(what_was_denied_is_known_once_it_has_settled)
 {
-    sa_test_server_t *server = sa_test_server_start(
-        "authorization { users: [{ user: d, password: d, permissions: {\n"
-        "  publish: { allow: [\"good\"] }, subscribe: { allow: [\"good\", \"_INBOX.>\"] } } }] }\n",
-        0, pool);
-    fixture_t *fixture = fixture_open(pool);
+    sa_test_server_t *server;
+    fixture_t *fixture = meet_denials(&server, pool);
 
-    fixture_subscribe(fixture, "good", false);
-    fixture_subscribe(fixture, "agents.t1.cmd.>", false);
-    fixture_subscribe(fixture, "$SRV.PING", true);
-    setenv("SA_TEST_PASSWORD", "d", 1);
-    fixture_start(fixture, fixture_config_for(fixture, sa_test_server_url(server),
-        "  auth:\n    type: userpass\n    username: d\n    password_env: SA_TEST_PASSWORD\n"));
-    fixture_wait_ups(fixture, 1);
     SA_ASSERT_OK(sa_link_settle(fixture->link, LIMIT));
     ck_assert(sa_link_is_subscribe_denied(fixture->link, "agents.t1.cmd.>"));
     ck_assert(sa_link_is_subscribe_denied(fixture->link, "$SRV.PING"));
