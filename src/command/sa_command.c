@@ -531,7 +531,7 @@ sa_error_t *sa_commands_create(sa_commands_t **result, sa_link_t *link, const sa
     commands->pulse = sa_pulse_create("command", pool);
     sa_random_text(commands->service_id, sizeof(commands->service_id) - 2);
     SA_TRY_MSG(sa_os_host_read(&commands->host, pool), "cannot find out what this machine is");
-    SA_TRY(sa_command_audit_open(&commands->audit, config, pool));
+    sa_command_audit_open(&commands->audit, config, pool);
     subscribe(commands, config);
     say_containment(commands, config);
     *result = commands;

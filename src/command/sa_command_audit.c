@@ -50,7 +50,8 @@ typedef struct limits_t {
 
 struct sa_command_audit_t {
     apr_pool_t *pool;
-    sa_os_thread_t *thread;
+    apr_pool_t *thread_pool;    /* (m) */
+    sa_os_thread_t *thread;     /* (m) from the first line on; NULL: not yet */
     bool to_journal;
     bool ahead;                 /* (m) what begins is on the disk before */
     sa_os_mutex_t *mutex;       /* guards what is (m) */
@@ -482,6 +483,20 @@ static void run(void *baton)
     apr_pool_destroy(pool);
 }
 
+/* Most agents are seldom asked: the thread begins with the first line.  The mutex is held. */
+static bool has_thread(sa_command_audit_t *audit)
+{
+    if (!audit->thread) {
+        audit->thread_pool = sa_pool_create_root();
+        if (sa_os_thread_start(&audit->thread, "audit", run, audit, audit->thread_pool)
+                != APR_SUCCESS) {
+            audit->thread = NULL;
+            apr_pool_destroy(audit->thread_pool);
+        }
+    }
+    return audit->thread != NULL;
+}
+
 /* ---- the face ----------------------------------------------------------------------- */
 
 static sa_error_t *refused(const char *why)
@@ -525,7 +540,9 @@ sa_error_t *sa_command_audit_write(sa_command_audit_t *audit,
     bool in_time = true;
 
     sa_os_mutex_lock(audit->mutex);
-    if (give(audit, entry)) {
+    if (!has_thread(audit)) {
+        err = refused("its thread cannot be started");
+    } else if (give(audit, entry)) {
         waiter.number = audit->given;
         waiter.to_disk = audit->ahead && strcmp(entry->phase, "begin") == 0;
         waiter.next = audit->waiters;
@@ -550,6 +567,7 @@ void sa_command_audit_note(sa_command_audit_t *audit, const sa_command_audit_ent
     if (!give(audit, entry)) {
         audit->lost++;
     }
+    (void)has_thread(audit);    /* else the next one, or the end, writes it */
     sa_os_cond_signal(audit->work);
     sa_os_mutex_unlock(audit->mutex);
 }
@@ -585,8 +603,8 @@ static apr_status_t close_late(void *baton)
     return APR_SUCCESS;
 }
 
-sa_error_t *sa_command_audit_open(sa_command_audit_t **result, const sa_config_t *config,
-                                  apr_pool_t *pool)
+void sa_command_audit_open(sa_command_audit_t **result, const sa_config_t *config,
+                           apr_pool_t *pool)
 {
     sa_command_audit_t *audit = apr_pcalloc(pool, sizeof(*audit));
 
@@ -600,11 +618,8 @@ sa_error_t *sa_command_audit_open(sa_command_audit_t **result, const sa_config_t
         sa_buf_init(&audit->journal[i], JOURNAL_MAX, pool);
     }
     sa_command_audit_reload(audit, config);
-    SA_TRY_APR(sa_os_thread_start(&audit->thread, "audit", run, audit, pool),
-               "cannot start the thread of the audit file");
     apr_pool_pre_cleanup_register(pool, audit, close_late);
     *result = audit;
-    return SA_OK;
 }
 
 void sa_command_audit_close(sa_command_audit_t *audit)
@@ -614,7 +629,12 @@ void sa_command_audit_close(sa_command_audit_t *audit)
     sa_os_cond_signal(audit->work);
     sa_os_cond_broadcast(audit->news);
     sa_os_mutex_unlock(audit->mutex);
-    sa_os_thread_join(audit->thread);
+    if (audit->thread) {
+        sa_os_thread_join(audit->thread);
+        apr_pool_destroy(audit->thread_pool);
+    } else {
+        run(audit);             /* what nobody could write */
+    }
     audit->closed = true;
     sa_error_clear(close_file(audit));      /* the thread has said what there is to say */
     if (audit->limits_pool) {

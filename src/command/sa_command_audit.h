@@ -32,8 +32,8 @@ typedef struct sa_command_audit_entry_t {
 
 /* A file that cannot be opened is said in the log and tried again with each line.  Close it
  * before POOL goes, or it is closed with it. */
-sa_error_t *sa_command_audit_open(sa_command_audit_t **audit, const sa_config_t *config,
-                                  apr_pool_t *pool) SA_MUST_CHECK;
+void sa_command_audit_open(sa_command_audit_t **audit, const sa_config_t *config,
+                           apr_pool_t *pool);
 /* Take over a new path, new limits, and whether to be ahead. */
 void sa_command_audit_reload(sa_command_audit_t *audit, const sa_config_t *config);
 /* All that was given is on the disk, or cannot be brought there. */

@@ -68,6 +68,12 @@ compare "and it is short" "$(wc -l <"$AGENT_LOG")" -le 4
 
 # ---- asked
 
+# has_thread NAME
+has_thread()
+{
+    cat "/proc/$AGENT_PID/task/"[0-9]*/comm | grep -qx "$1"
+}
+check_not "a thread for the audit file waits for the first command" has_thread audit
 equal "ping" '{"status":"pong"}' "$(bus req agents.t1.cmd.ping | jq -c 'del(.ts)')"
 equal "ping with a body that is no JSON: pings ignore theirs" pong \
     "$(bus req agents.t1.cmd.ping '{bad' | jq -r .status)"
@@ -130,6 +136,7 @@ has_messages REPORTS 1 || die "the stream is gone"
 
 equal "it listens on no port" "" "$(ss -H -l -n -t -u -p | grep -w "pid=$AGENT_PID" || true)"
 match "it leaves no core dump" '^Max core file size +0 +0 ' "$(cat /proc/"$AGENT_PID"/limits)"
+check "the audit file has its thread now" has_thread audit
 threads=$(cat /proc/"$AGENT_PID"/task/[0-9]*/comm)
 equal "each thread but the first has a name of its own" 1 \
     "$(echo "$threads" | grep -c '^stone-age-agent$')"
