@@ -483,10 +483,11 @@ static void run(void *baton)
     apr_pool_destroy(pool);
 }
 
-/* Most agents are seldom asked: the thread begins with the first line.  The mutex is held. */
+/* Most agents are seldom asked: the thread begins with the first line.  At the end whoever closes
+ * does its work.  The mutex is held. */
 static bool has_thread(sa_command_audit_t *audit)
 {
-    if (!audit->thread) {
+    if (!audit->thread && !audit->closing) {
         audit->thread_pool = sa_pool_create_root();
         if (sa_os_thread_start(&audit->thread, "audit", run, audit, audit->thread_pool)
                 != APR_SUCCESS) {
@@ -494,7 +495,7 @@ static bool has_thread(sa_command_audit_t *audit)
             apr_pool_destroy(audit->thread_pool);
         }
     }
-    return audit->thread != NULL;
+    return audit->thread || audit->closing;
 }
 
 /* ---- the face ----------------------------------------------------------------------- */
@@ -624,13 +625,16 @@ void sa_command_audit_open(sa_command_audit_t **result, const sa_config_t *confi
 
 void sa_command_audit_close(sa_command_audit_t *audit)
 {
+    sa_os_thread_t *thread;
+
     sa_os_mutex_lock(audit->mutex);
     audit->closing = true;
+    thread = audit->thread;
     sa_os_cond_signal(audit->work);
     sa_os_cond_broadcast(audit->news);
     sa_os_mutex_unlock(audit->mutex);
-    if (audit->thread) {
-        sa_os_thread_join(audit->thread);
+    if (thread) {
+        sa_os_thread_join(thread);
         apr_pool_destroy(audit->thread_pool);
     } else {
         run(audit);             /* what nobody could write */
