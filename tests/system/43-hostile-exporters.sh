@@ -133,7 +133,7 @@ reload
 seconds=$(($(date +%s) - _start))
 good=$(what good | grep -c '^node_load1 ')
 note "$good of the good exporter's pages, one a second, in $seconds s"
-compare "the good exporter was heard all the time" "$good" -ge $((seconds * 2 / 3 / WAIT_FACTOR))
+compare "the good exporter was heard all the time" "$good" -ge $((seconds * 2 / 3 / TIME_FACTOR))
 equal "and never missed" "" "$(what good | grep '^up 0' || true)"
 after=$(memory VmRSS)
 note "resident memory: $before kB before, $after kB after all of it"
