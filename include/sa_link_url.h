@@ -17,7 +17,7 @@ typedef struct sa_link_url_t {
     const char *user;       /* decoded, or NULL */
     const char *password;
     const char *text;       /* for people: without user and password, and what follows a ? */
-    const char *dial;       /* for nats.c: nats://host:port */
+    const char *address;    /* host:port, or [v6]:port */
 } sa_link_url_t;
 
 /* Read TEXT, nats://, tls://, ws:// or wss://, into URL, in POOL.  SA_ERR_PARSE for what is no

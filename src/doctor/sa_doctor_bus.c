@@ -112,7 +112,6 @@ typedef struct lookup_t {
     sa_os_cond_t *cond;
     sa_os_thread_t *thread;
     const char *host;
-    int port;
     bool done;
     apr_status_t status;
     apr_sockaddr_t *address;
@@ -123,7 +122,7 @@ static void look_up(void *baton)
     lookup_t *lookup = baton;
     apr_sockaddr_t *address = NULL;
     apr_status_t status = apr_sockaddr_info_get(&address, lookup->host, APR_UNSPEC,
-                                                (apr_port_t)lookup->port, 0, lookup->pool);
+                                                0, 0, lookup->pool);
 
     sa_os_mutex_lock(lookup->mutex);
     lookup->address = address;
@@ -133,7 +132,7 @@ static void look_up(void *baton)
     sa_os_mutex_unlock(lookup->mutex);
 }
 
-static lookup_t *start_lookup(const char *host, int port)
+static lookup_t *start_lookup(const char *host)
 {
     apr_pool_t *pool = sa_pool_create_root();
     lookup_t *lookup = apr_pcalloc(pool, sizeof(*lookup));
@@ -142,7 +141,6 @@ static lookup_t *start_lookup(const char *host, int port)
     lookup->mutex = sa_os_mutex_create(pool);
     lookup->cond = sa_os_cond_create(pool);
     lookup->host = apr_pstrdup(pool, host);
-    lookup->port = port;
     if (sa_os_thread_start(&lookup->thread, "lookup", look_up, lookup, pool) != APR_SUCCESS) {
         apr_pool_destroy(pool);
         return NULL;
@@ -195,7 +193,7 @@ void sa_doctor__dns(sa_doctor__exam_t *exam)
     }
     for (int i = 0; i < bus->count; i++) {
         lookups[i] = bus->servers[i].proxied
-            ? NULL : start_lookup(bus->servers[i].url.host, bus->servers[i].url.port);
+            ? NULL : start_lookup(bus->servers[i].url.host);
     }
     for (int i = 0; i < bus->count; i++) {
         sa_doctor__server_t *server = &bus->servers[i];
@@ -260,11 +258,10 @@ static bool open_server(apr_socket_t **socket, sa_doctor__exam_t *exam,
                         const sa_doctor__server_t *server, apr_interval_time_t timeout,
                         bool quiet)
 {
-    const char *address = strstr(server->url.dial, "://") + 3;
     sa_http_conn_report_t report;
 
-    if (open_socket(socket, &report, address, server->proxied ? &exam->bus->proxy : NULL,
-                    timeout, exam->pool)) {
+    if (open_socket(socket, &report, server->url.address,
+                    server->proxied ? &exam->bus->proxy : NULL, timeout, exam->pool)) {
         return true;
     }
     if (!quiet) {

@@ -134,7 +134,9 @@ static natsStatus set_behaviour(natsOptions *options, const sa_link__settings_t 
 static natsStatus set_callbacks(natsOptions *options, sa_link__conn_t *conn,
                                 sa_link__road_t *road)
 {
-    natsStatus status = natsOptions_SetURL(options, conn->url->dial);
+    /* TLS is settled by the options, not by the scheme. */
+    natsStatus status = natsOptions_SetURL(options, apr_pstrcat(conn->pool, "nats://",
+                                                                conn->url->address, NULL));
 
     STEP(natsOptions_SetProxyConnHandler(options, hand_over, road));
     STEP(natsOptions_SetClosedCB(options, on_closed, conn));

@@ -97,7 +97,7 @@ static bool open_conn(sa_http_conn_t **http, sa_link__failure_t *failure, sa_lin
     sa_http_conn_report_t report;
     sa_http_proxy_t proxy;
     sa_http_request_t request = {
-        .url = apr_pstrcat(pool, tls ? "https" : "http", strchr(url->dial, ':'), NULL),
+        .url = apr_pstrcat(pool, tls ? "https://" : "http://", url->address, NULL),
         .timeout = deadline - sa_time_mono(), .ca_file = or_null(settings->ca_file),
         .cert_file = or_null(settings->cert_file), .key_file = or_null(settings->key_file),
         .pin_sha256 = or_null(settings->tls_pins), .tls_least = settings->tls_least,

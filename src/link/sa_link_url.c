@@ -164,7 +164,6 @@ static sa_error_t *read_parts(sa_link_url_t *url, const char *text, apr_pool_t *
 
 sa_error_t *sa_link_url_read(sa_link_url_t *url, const char *text, apr_pool_t *pool)
 {
-    const char *address;
     size_t i = 0;
 
     memset(url, 0, sizeof(*url));
@@ -178,13 +177,12 @@ sa_error_t *sa_link_url_read(sa_link_url_t *url, const char *text, apr_pool_t *p
     url->ws = schemes[i].ws;
     url->port = schemes[i].port;
     SA_TRY(read_parts(url, text + strlen(schemes[i].scheme), pool));
-    address = apr_psprintf(pool, strchr(url->host, ':') ? "[%s]:%d" : "%s:%d", url->host,
-                           url->port);
-    url->text = apr_pstrcat(pool, schemes[i].scheme, address, NULL);
+    url->address = apr_psprintf(pool, strchr(url->host, ':') ? "[%s]:%d" : "%s:%d", url->host,
+                                url->port);
+    url->text = apr_pstrcat(pool, schemes[i].scheme, url->address, NULL);
     if (url->ws && url->path[1] && url->path[1] != '?') {
         url->text = apr_pstrcat(pool, url->text,
                                 apr_pstrmemdup(pool, url->path, strcspn(url->path, "?")), NULL);
     }
-    url->dial = apr_pstrcat(pool, "nats://", address, NULL);
     return SA_OK;
 }
